@@ -1,0 +1,72 @@
+"""The exception tree and the one error envelope: ``{"status": N, "message": "…"}``."""
+
+from typing import ClassVar
+
+from labplane.replies import JSONReply
+
+
+class LabError(Exception):
+    """An answer other than success; its text is the sentence that the client reads.
+
+    Raise a subclass from anywhere below a request: the kernel turns it into the envelope (E-1) with the
+    subclass's ``status``. Anything else that escapes is a crash and answers 500 without its text.
+    """
+
+    status: ClassVar[int] = 500
+
+
+class BadRequest(LabError):
+    """400: the request itself is malformed: JSON, schema, the form of an id."""
+
+    status = 400
+
+
+class Forbidden(LabError):
+    """403: well-formed, but this server does not let this client do it."""
+
+    status = 403
+
+
+class NotFound(LabError):
+    """404: no such route, project or VM."""
+
+    status = 404
+
+
+class MethodNotAllowed(LabError):
+    """405: the path exists and lacks the method.
+
+    allow: the methods that it has, for the ``Allow`` header.
+    """
+
+    status = 405
+
+    def __init__(self, message: str, allow: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class Conflict(LabError):
+    """409: the request clashes with how things are now."""
+
+    status = 409
+
+
+class Unavailable(Conflict):
+    """409: the emulator cannot run here; the text says what to install or change."""
+
+
+class TooLarge(LabError):
+    """413: the body is longer than the ``max_body`` setting."""
+
+    status = 413
+
+
+def envelope(error: LabError) -> JSONReply:
+    """The reply that tells `error` to the client (E-1)."""
+    headers = {}
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allow)
+    if isinstance(error, TooLarge):
+        headers["Connection"] = "close"
+    return JSONReply({"status": error.status, "message": str(error)}, error.status, headers)
