@@ -1,0 +1,163 @@
+"""What a driver author subclasses: `Driver` for anything, `ProcessDriver` for an emulator that is a program."""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labplane.console import Console
+from labplane.errors import Conflict, Unavailable
+from labplane.links import NIO_UDP
+from labplane.schemas import Schema
+from labplane.sessions import Session
+
+if TYPE_CHECKING:
+    from labplane.lab import Lab
+    from labplane.vms import VM
+
+
+class Driver(ABC):
+    """One kind of VM. The kernel makes its routes, schemas, lock, directory, ports and clean-up.
+
+    kind:       the URL segment and, capitalised, the schema prefix: "vpcs".
+    properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
+    required:   which of them a create request must bring.
+    readonly:   JSON Schema of each further member of a VM object, see `show`.
+    console:    whether its VMs have a console port.
+    nios:       JSON Schema of each NIO type that it takes, by name.
+
+    The kernel makes at most one call for a VM at a time. An action beyond start and stop becomes a route when
+    it is defined: ``async def reload(self, vm)``, likewise suspend and resume. With ``async def connect(self, vm,
+    port, nio)`` and ``async def disconnect(self, vm, port)`` a running VM can be re-wired; without them a changed
+    link takes effect at the next start.
+
+    A method refuses by raising a LabError, Conflict as a rule; the request then has changed nothing.
+    """
+
+    kind: ClassVar[str]
+    properties: ClassVar[Mapping[str, Schema]] = {}
+    required: ClassVar[Sequence[str]] = ()
+    readonly: ClassVar[Mapping[str, Schema]] = {}
+    console: ClassVar[bool] = True
+    nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP}
+
+    def __init__(self, lab: "Lab") -> None:
+        self.lab = lab
+
+    async def check(self) -> None:
+        """Raise Unavailable, saying what to install, when the emulator cannot run here. Asked before each start."""
+
+    def adapters(self, vm: "VM") -> Sequence[int]:
+        """The number of ports of each adapter of `vm`."""
+        return (1,)
+
+    async def configure(self, vm: "VM", changes: Mapping[str, Any]) -> None:
+        """Take `changes` in: settings by name, and "name" when a VM is renamed.
+
+        Called before they are applied: `vm` still has the old values, or, while it is created, none but its name.
+        Whatever can be refused must be refused before anything is changed.
+        """
+
+    async def link(self, vm: "VM", nio: Mapping[str, Any]) -> None:
+        """Look at `nio` before it is put in; raise BadRequest or Conflict when it can never work."""
+
+    async def show(self, vm: "VM") -> Mapping[str, Any]:
+        """The driver's own members of the VM object: every one of `properties` and `readonly`."""
+        return {name: vm.settings.get(name) for name in self.properties}
+
+    @abstractmethod
+    async def start(self, vm: "VM") -> None:
+        """Bring `vm` up; when this returns, it runs and its console answers."""
+
+    @abstractmethod
+    async def stop(self, vm: "VM") -> None:
+        """Bring `vm` down; when this returns, nothing of it runs and its ports can be bound again."""
+
+    async def removed(self, vm: "VM") -> None:
+        """`vm`, stopped, is gone for good. The kernel takes ports and console back itself."""
+
+
+class ProcessDriver(Driver):
+    """A driver whose VM is one program on a terminal. `command` is the only thing to write.
+
+    confined: the program can start no other program (where the kernel has Landlock).
+    leave_on: output that means: the viewer who typed last wants to leave the console.
+    """
+
+    readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
+    confined: ClassVar[bool] = False
+    leave_on: ClassVar[bytes | None] = None
+
+    @abstractmethod
+    def command(self, vm: "VM") -> Sequence[str]:
+        """The argument list that runs `vm`; the first is the program's absolute path. It runs in ``vm.dir``."""
+
+    async def prepare(self, vm: "VM") -> None:
+        """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
+
+    async def launch(self, vm: "VM", session: Session) -> None:
+        """Start the program and return when it is up; raise Conflict when it lacks what it needs.
+
+        To override around ``await super().launch(vm, session)``.
+        """
+        command = list(self.command(vm))
+        try:
+            await session.spawn(self.lab.terminals, command, cwd=vm.dir, confined=self.confined)
+        except OSError as error:
+            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
+        vm.command_line = " ".join(command)
+
+    def typed(self, data: bytes) -> bytes:
+        """What of the `data` that console viewers typed shall reach the program."""
+        return data
+
+    async def show(self, vm: "VM") -> Mapping[str, Any]:
+        return {**await super().show(vm), "command_line": vm.command_line}
+
+    async def start(self, vm: "VM") -> None:
+        """S-1 to S-3: when it returns the program is alive and its console listens."""
+        await self.prepare(vm)
+        await self.bring_up(vm)
+
+    async def stop(self, vm: "VM") -> None:
+        """S-5: SIGTERM, and SIGKILL after 3 seconds."""
+        if vm.session is not None:
+            await vm.session.close()
+
+    async def reload(self, vm: "VM") -> None:
+        """S-6: stop, then start. What cannot start again is not stopped either."""
+        await self.prepare(vm)
+        await self.stop(vm)
+        await self.bring_up(vm)
+
+    async def bring_up(self, vm: "VM") -> None:
+        """Open the console and launch the program; nothing of it remains when that fails."""
+        await self.stop(vm)
+        await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
+        vm.session = Session(
+            vm.dir / f"{self.kind}.log",
+            typed=self.typed,
+            leave_on=self.leave_on,
+            on_exit=lambda session, _: vm.ended(session),
+        )
+        try:
+            if vm.console is not None:
+                await self._open_console(vm.session.console, vm)
+            await self.launch(vm, vm.session)
+            if not vm.session.alive:
+                words = vm.session.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+                raise Conflict(f"{vm} ended as soon as it was started. Its last words: {words or 'none'}")
+        except BaseException:
+            await vm.session.close()
+            raise
+
+    async def _open_console(self, console: Console, vm: "VM") -> None:
+        host = self.lab.settings.console_host
+        try:
+            await console.listen(host, vm.console or 0)
+        except OSError as error:
+            raise Conflict(
+                f"The console port {vm.console} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
+                "Give the VM another console or end the program that has it."
+            ) from None

@@ -1,0 +1,28 @@
+"""The log of what an emulator printed: one file that starts anew with each start and stays within bounds."""
+
+from pathlib import Path
+
+LIMIT = 1024 * 1024
+
+
+class LogFile:
+    """Appends to the file `path`, emptied first; beyond 1 MiB the older half moves to ``<path>.1``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb", buffering=0)
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if self._file.closed:
+            return
+        self._size += len(data)
+        if self._size > LIMIT // 2:
+            self._file.close()
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+            self._file = self.path.open("wb", buffering=0)
+            self._size = len(data)
+        self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,220 @@
+"""Emulator processes, each on a terminal (pty) that labplane owns and that is its controlling terminal."""
+
+import asyncio
+import os
+import pty
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir, contextmanager, suppress
+from pathlib import Path
+
+from labplane import confinement
+from labplane.errors import Unavailable
+
+INPUT_LIMIT = 64 * 1024
+READ_SIZE = 64 * 1024
+LAST_READS = 16
+
+_server_directory = threading.Lock()
+
+
+def find_program(name: str, advice: str) -> Path:
+    """The executable file called `name`: a path, or a name looked up on the PATH.
+
+    advice: what to do when it is missing, ends the message. Raises Unavailable.
+    """
+    found = shutil.which(name)
+    if found is None:
+        exists = os.sep in name and Path(name).exists()
+        state = "is not executable" if exists else "was not found" if os.sep in name else "is not on the server's PATH"
+        raise Unavailable(f"The program {name!r} {state}. {advice}")
+    return Path(found).resolve()
+
+
+class Process:
+    """A running emulator: what it prints goes to `on_output`, its end to `on_exit`.
+
+    pid:        of the process, which leads a session and a process group of its own.
+    returncode: None while it runs, then as in subprocess (negative: the signal that ended it).
+    """
+
+    def __init__(
+        self, pid: int, terminal: int, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]
+    ) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._terminal = terminal
+        self._on_output = on_output
+        self._on_exit = on_exit
+        self._input = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        os.set_blocking(terminal, False)
+        self._watch = os.pidfd_open(pid)
+        self._loop.add_reader(terminal, self._read)
+        self._loop.add_reader(self._watch, self._reap)
+
+    def write(self, data: bytes) -> None:
+        """Type `data` on the terminal. What the emulator leaves unread beyond 64 KiB is lost."""
+        if self.returncode is not None:
+            return
+        self._input += data[: max(0, INPUT_LIMIT - len(self._input))]
+        self._flush()
+
+    async def wait(self) -> int:
+        """The returncode, once the process has ended and all that it printed was passed on."""
+        return await asyncio.shield(self._ended)
+
+    async def stop(self, patience: float = 3.0) -> int:
+        """SIGTERM, SIGKILL after `patience` seconds, both to the whole process group; the returncode."""
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._ended), patience)
+        self.kill()
+        return await self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._terminal, READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: nobody holds the other end any more
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._terminal)
+            return False
+        self._on_output(data)
+        return True
+
+    def _flush(self) -> None:
+        try:
+            written = os.write(self._terminal, self._input)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            written = len(self._input)
+        del self._input[:written]
+        if self._input:
+            self._loop.add_writer(self._terminal, self._flush)
+        else:
+            self._loop.remove_writer(self._terminal)
+
+    def _reap(self) -> None:
+        self.kill()  # whatever it started, while its number is still its own
+        _, status = os.waitpid(self.pid, os.WNOHANG)
+        self._loop.remove_reader(self._watch)
+        os.close(self._watch)
+        for _ in range(LAST_READS):
+            if not self._read():
+                break
+        self._loop.remove_reader(self._terminal)
+        self._loop.remove_writer(self._terminal)
+        os.close(self._terminal)
+        self.returncode = os.waitstatus_to_exitcode(status)
+        self._ended.set_result(self.returncode)
+        self._on_exit(self.returncode)
+
+
+class Terminals:
+    """Starts processes on terminals. The one owner of ptys, so that it can move out of the server one day."""
+
+    def __init__(self) -> None:
+        self._running: set[Process] = set()
+
+    @property
+    def can_confine(self) -> bool:
+        """True when the kernel can keep a process from executing other programs."""
+        return confinement.available()
+
+    def kill_all(self) -> None:
+        """SIGKILL for whatever still runs; the last resort at the server's end."""
+        for process in self._running:
+            process.kill()
+
+    async def spawn(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[int], None],
+        environment: Mapping[str, str] | None = None,
+        confined: bool = False,
+    ) -> Process:
+        """Start `command` in the directory `cwd`; both callbacks run in the event loop.
+
+        command:     argument list; the first is the absolute path of the program.
+        environment: all that the process finds there; by default PATH, HOME, LANG and TERM.
+        confined:    the process can execute nothing but itself, where `can_confine`.
+
+        Raises OSError when the program cannot be executed.
+        """
+        if environment is None:
+            environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+            environment["TERM"] = "vt100"
+        master, slave = pty.openpty()
+        try:
+            arguments = (list(command), os.ttyname(slave), cwd, dict(environment), confined and self.can_confine)
+            # A thread for each: what it gives up for the sake of its child, it cannot have back.
+            executor = ThreadPoolExecutor(1, "spawn")
+            try:
+                pid = await asyncio.get_running_loop().run_in_executor(executor, _spawn, *arguments)
+            finally:
+                executor.shutdown(wait=False)
+        except BaseException:
+            os.close(master)
+            raise
+        finally:
+            os.close(slave)
+
+        def ended(returncode: int) -> None:
+            self._running.discard(process)
+            on_exit(returncode)
+
+        process = Process(pid, master, on_output, ended)
+        self._running.add(process)
+        return process
+
+
+def _spawn(command: list[str], terminal: str, cwd: Path, environment: dict[str, str], confined: bool) -> int:
+    if confined:
+        confinement.only_execute(confinement.with_loader(Path(command[0])))
+    with _working_directory(cwd):
+        return os.posix_spawn(
+            command[0],
+            command,
+            environment,
+            # As leader of a new session the child gets the first terminal that it opens as its controlling one.
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ],
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM],
+        )
+
+
+@contextmanager
+def _working_directory(cwd: Path) -> Iterator[None]:
+    try:
+        confinement.own_working_directory()
+    except OSError:  # some containers forbid it: borrow the server's, which uses absolute paths only
+        with _server_directory, chdir(cwd):
+            yield
+    else:
+        os.chdir(cwd)
+        yield

@@ -1,0 +1,63 @@
+"""A running program with what belongs to it: its process, its console and its log."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from labplane.console import Console
+from labplane.logfile import LogFile
+from labplane.processes import Process, Terminals
+
+LAST_WORDS = 512
+
+
+class Session:
+    """One run of a program, from the opening of its console to its end.
+
+    on_exit: called with the returncode when the program ends, by itself or not.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        typed: Callable[[bytes], bytes],
+        leave_on: bytes | None,
+        on_exit: Callable[["Session", int], None],
+    ) -> None:
+        self.process: Process | None = None
+        self.console = Console(self._type, leave_on=leave_on)
+        self.last_words = b""
+        self._log = LogFile(log)
+        self._typed = typed
+        self._on_exit = on_exit
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def spawn(self, terminals: Terminals, command: Sequence[str], *, cwd: Path, confined: bool) -> Process:
+        """Start the program. Raises OSError when it cannot be executed."""
+        self.process = await terminals.spawn(
+            command,
+            cwd=cwd,
+            on_output=self._printed,
+            on_exit=lambda returncode: self._on_exit(self, returncode),
+            confined=confined,
+        )
+        return self.process
+
+    async def close(self) -> None:
+        """End what still runs and close what is still open. Idempotent."""
+        if self.process is not None:
+            await self.process.stop()
+        await self.console.close()
+        self._log.close()
+
+    def _type(self, data: bytes) -> None:
+        if self.process is not None:
+            self.process.write(self._typed(data))
+
+    def _printed(self, data: bytes) -> None:
+        self.last_words = (self.last_words + data)[-LAST_WORDS:]
+        self._log.write(data)
+        self.console.feed(data)

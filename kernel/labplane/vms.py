@@ -1,0 +1,100 @@
+"""A VM, its lock and its life; the table of all VMs of a lab."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labplane.errors import NotFound
+from labplane.links import NIO, Port
+
+if TYPE_CHECKING:
+    from labplane.drivers import Driver
+    from labplane.lab import Lab
+    from labplane.sessions import Session
+
+STOPPED = "stopped"
+STARTED = "started"
+SUSPENDED = "suspended"
+
+
+class VM:
+    """One emulated machine.
+
+    settings: the driver's own settings, by name.
+    console:  its TCP port, None for a kind without consoles.
+    nios:     what is plugged in, by (adapter, port).
+    status:   "stopped", "started" or "suspended".
+    data:     for the driver's own notes; the kernel never looks.
+    session:  the program that it runs or last ran, when its driver is a ProcessDriver.
+    lock:     held by whatever request or project operation works on the VM; it is fair (L-1).
+    """
+
+    def __init__(self, lab: "Lab", driver: "Driver", project_id: str, vm_id: str, name: str) -> None:
+        self.lab = lab
+        self.driver = driver
+        self.project_id = project_id
+        self.id = vm_id
+        self.name = name
+        self.console: int | None = None
+        self.settings: dict[str, Any] = {}
+        self.nios: dict[Port, NIO] = {}
+        self.status = STOPPED
+        self.data: dict[str, Any] = {}
+        self.session: Session | None = None
+        self.command_line = ""
+        self.lock = asyncio.Lock()
+        self.listed = False
+        self.gone = False
+
+    def __str__(self) -> str:
+        return f"{self.driver.kind} {self.name!r} ({self.id})"
+
+    @property
+    def dir(self) -> Path:
+        """Its working directory, below the project's; exists from creation on."""
+        return self.lab.vm_dir(self.project_id, self.driver.kind, self.id)
+
+    def require_kind(self, driver: "Driver") -> None:
+        """Raise NotFound unless it is `driver` that runs this VM."""
+        if self.driver is not driver:
+            raise NotFound(f"There is no {driver.kind} VM {self.id}; it is of kind {self.driver.kind}.")
+
+    def ended(self, session: "Session") -> None:
+        """To be told by the driver's program when it ends, for whatever reason (S-7)."""
+        if session is self.session:
+            self.status = STOPPED
+            self.lab.background(session.close())
+
+
+class VMs:
+    """Every VM of a lab, by id and by project."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, VM] = {}
+        self._by_project: dict[str, dict[str, VM]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[VM]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, vm_id: str) -> VM | None:
+        """The VM of that id, which may still be in the making."""
+        return self._by_id.get(vm_id)
+
+    def of(self, project_id: str) -> list[VM]:
+        """The project's VMs, those in the making included, oldest first."""
+        return list(self._by_project.get(project_id, {}).values())
+
+    def add(self, vm: VM) -> None:
+        self._by_id[vm.id] = vm
+        self._by_project.setdefault(vm.project_id, {})[vm.id] = vm
+
+    def discard(self, vm: VM) -> None:
+        del self._by_id[vm.id]
+        siblings = self._by_project[vm.project_id]
+        del siblings[vm.id]
+        if not siblings:
+            del self._by_project[vm.project_id]
