@@ -1,0 +1,35 @@
+"""labplane: a small server that runs emulated network machines. What stands here is the face for plugin authors."""
+
+from labplane.drivers import Driver, ProcessDriver
+from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
+from labplane.hookspecs import Plugin, hook
+from labplane.lab import Lab
+from labplane.links import NIO_TAP, NIO_UDP
+from labplane.processes import find_program
+from labplane.routing import Request, Route
+from labplane.schemas import Schema
+from labplane.sessions import Session
+from labplane.vms import VM
+
+__all__ = [
+    "NIO_TAP",
+    "NIO_UDP",
+    "VM",
+    "BadRequest",
+    "Conflict",
+    "Driver",
+    "Forbidden",
+    "Lab",
+    "LabError",
+    "NotFound",
+    "Plugin",
+    "ProcessDriver",
+    "Request",
+    "Route",
+    "Schema",
+    "Session",
+    "TooLarge",
+    "Unavailable",
+    "find_program",
+    "hook",
+]

@@ -1,0 +1,52 @@
+"""The Starlette application of a lab, and its lifespan."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from labplane.errors import NotFound, envelope
+from labplane.guards import Guard
+from labplane.lab import Lab
+from labplane.replies import JSONReply
+from labplane.routing import crash
+
+log = logging.getLogger("labplane")
+
+
+def make_app(lab: Lab) -> Starlette:
+    """The ASGI application that serves `lab`; its lifespan starts and ends it."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await lab.start()
+        try:
+            yield
+        finally:
+            await lab.end()
+
+    app = Starlette(
+        routes=lab.routes.starlette_routes(),
+        middleware=[Middleware(Guard, host=lab.settings.host)],
+        exception_handlers={HTTPException: _refused, Exception: _crashed},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return envelope(NotFound(f"There is no route {request.url.path[:200]}."))
+    return JSONReply({"status": error.status_code, "message": error.detail}, error.status_code, error.headers)
+
+
+async def _crashed(_: Request, __: Exception) -> Response:
+    return crash()

@@ -1,0 +1,95 @@
+"""The command line: ``labplane serve | demo | plugins``."""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from labplane import settings as settings_room
+from labplane.settings import Settings, SettingsError
+
+_config = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="LABPLANE_CONFIG",
+    help=f"Settings file [default: {settings_room.default_config()}, if it exists]",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="labplane")
+def main() -> None:
+    """labplane runs emulated network machines and speaks the GNS3 server API v1."""
+
+
+@main.command()
+@_config
+@click.option("--host", help="Address for HTTP [default: 127.0.0.1]")
+@click.option("--port", type=int, help="TCP port for HTTP, 0 for any free one [default: 8000]")
+@click.option("--projects-dir", help="Where projects live; created when missing [default: the user's data directory]")
+@click.option(
+    "--local/--remote", default=None, help="The client runs on this host: it may choose paths and stop the server"
+)
+@click.option("--console-host", help="Address on which consoles listen [default: 127.0.0.1]")
+@click.option("--console-ports", metavar="A-B", help="TCP ports for consoles [default: 2000-5000]")
+@click.option("--udp-ports", metavar="A-B", help="UDP ports for links [default: 10000-20000]")
+@click.option("--api-version", help="What GET /v1/version answers [default: 1.3.dev1]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@click.option("--access-log/--no-access-log", default=None, help="Log each request")
+@click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")
+def serve(config: Path | None, **overrides: Any) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    from labplane.plugins import PluginError
+    from labplane.serving import serve as run
+
+    def read() -> Settings:
+        return settings_room.read(config, os.environ, overrides)
+
+    try:
+        run(read)
+    except (SettingsError, PluginError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="As JSON, like GET /v1/plugins")
+def plugins(config: Path | None, as_json: bool) -> None:
+    """List the installed plugins and what became of each; exit code 1 when one failed."""
+    from labplane.lab import Lab
+    from labplane.plugins import installed
+
+    logging.disable(logging.CRITICAL)
+    try:
+        lab = Lab(settings_room.read(config, os.environ), installed())
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    reports = lab.plugins.reports
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports], indent=4, sort_keys=True))
+    else:
+        for report in reports:
+            click.echo(f"{report.name}: {report.state} ({report.distribution} {report.version})")
+            for title, values in (("kinds", report.kinds), ("hooks", report.hooks)):
+                if values:
+                    click.echo(f"    {title}: {', '.join(values)}")
+            for route in report.routes:
+                click.echo(f"    {route}")
+            if report.error:
+                click.echo(f"    {report.error}")
+    sys.exit(any(report.state == "failed" for report in reports))
+
+
+@main.command()
+@click.option("--url", help="A running server [default: start one on free ports]")
+@click.option("--exit", "exits", is_flag=True, help="End after the ping; exit code 0 only if it came back")
+def demo(url: str | None, exits: bool) -> None:
+    """Play the sample session: two PCs, a link, a ping; then leave the lab running until Ctrl-C."""
+    from labplane.demo import play
+
+    sys.exit(play(url, exits, click.echo))

@@ -1,0 +1,212 @@
+"""Everything put together at one place: what a plugin may use."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from labplane import lifecycle
+from labplane.drivers import Driver
+from labplane.errors import Conflict, NotFound
+from labplane.leftovers import Leftovers
+from labplane.own_routes import own_routes, own_schemas
+from labplane.plugins import Candidate, PluginError, Plugins
+from labplane.ports import PortPool, tcp_free, udp_free
+from labplane.processes import Terminals
+from labplane.routing import Route, RouteTable
+from labplane.schemas import Schemas
+from labplane.settings import Settings, SettingsError
+from labplane.vm_routes import check_driver, vm_routes, vm_schemas
+from labplane.vms import VM, VMs
+
+log = logging.getLogger("labplane")
+
+SHUTDOWN_SECONDS = 6.0
+
+
+class Lab:
+    """One lab: its settings, ports, VMs, plugins and routes. Two labs in one process share nothing.
+
+    settings:  as they are now; a reload replaces them.
+    vms:       the table of VMs.
+    udp:       UDP ports for links.
+    consoles:  TCP ports for consoles.
+    terminals: starts emulators on ptys.
+    """
+
+    def __init__(self, settings: Settings, candidates: Iterable[Candidate] = ()) -> None:
+        self.settings = settings
+        self.vms = VMs()
+        self.udp = PortPool("UDP port", *settings.udp_range, udp_free, settings.unclaimed_udp_seconds)
+        self.consoles = PortPool("console port", *settings.console_range, tcp_free)
+        self.terminals = Terminals()
+        self.schemas = Schemas()
+        self.routes = RouteTable(self, self.schemas)
+        self.drivers: dict[str, Driver] = {}
+        self.leftovers = Leftovers()
+        self.read_settings: Callable[[], Settings] = lambda: self.settings
+        self.stop_server: Callable[[], None] | None = None
+        self._starters: list[Callable[[], Awaitable[None]]] = []
+        self._enders: list[Callable[[], Awaitable[None]]] = []
+        self._closing: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.plugins = Plugins(self)
+        self.schemas.add(own_schemas())
+        self.compile([], own_routes(self), self.schemas)()
+        self.plugins.load(candidates, disabled=settings.disabled, strict=settings.strict)
+        self._check_plugin_tables(settings)
+
+    @property
+    def max_body(self) -> int:
+        """The longest request body that is read, in bytes."""
+        return self.settings.max_body
+
+    # What plugins call
+
+    def at_start(self, starter: Callable[[], Awaitable[None]]) -> None:
+        """Have `starter` awaited when the server starts, before its first request."""
+        self._starters.append(starter)
+
+    def at_end(self, ender: Callable[[], Awaitable[None]]) -> None:
+        """Have `ender` awaited when the server ends, after its last request."""
+        self._enders.append(ender)
+
+    def project_dir(self, project_id: str) -> Path:
+        """Where the project's files live. Raises NotFound unless a plugin has that project open."""
+        directory: Path | None = self.plugins.hook.project_dir(project_id=project_id)
+        if directory is None:
+            raise NotFound(f"There is no plugin that keeps the project {project_id}.")
+        return directory
+
+    def project_owner(self, project_id: str) -> str:
+        """The owner under which a project itself holds leases."""
+        return f"project {project_id}"
+
+    async def close(self, project_id: str) -> None:
+        """Remove all VMs of the project and take back its ports; files stay (P-12). Waits for each VM's lock (L-7)."""
+        self._closing.add(project_id)
+        try:
+            while vms := self.vms.of(project_id):
+                await asyncio.gather(*(self._remove(vm) for vm in vms))
+            self.udp.release_all(self.project_owner(project_id))
+            self.leftovers.forget_all(project_id)
+        finally:
+            self._closing.discard(project_id)
+
+    async def commit(self, project_id: str) -> None:
+        """Remove the directories of the VMs that were deleted since the last commit (P-11)."""
+        for vm in self.vms.of(project_id):
+            async with vm.lock:
+                pass
+        await self.leftovers.commit(project_id)
+
+    def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `operation` to its end, whoever waits for it."""
+        task = asyncio.ensure_future(operation)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def shutdown(self) -> None:
+        """End the server in order. Raises Conflict when nobody said how."""
+        if self.stop_server is None:
+            raise Conflict("This server was not started by labplane serve and cannot stop itself.")
+        self.stop_server()
+
+    def reload(self) -> None:
+        """Read the settings again (A-2); what cannot change while the server runs is logged and stays.
+
+        Raises Conflict, with everything as before, when they are bad.
+        """
+        try:
+            fresh = self.read_settings()
+            self._check_plugin_tables(fresh)
+            self.plugins.reconfigure(fresh.plugins)
+        except (SettingsError, PluginError) as error:
+            raise Conflict(f"The settings are not reloaded: {error}") from None
+        kept = {name: getattr(self.settings, name) for name in Settings.FIXED}
+        for name, value in kept.items():
+            if value != getattr(fresh, name):
+                log.warning("the setting %s takes effect at the next start", name)
+        self.settings = replace(fresh, **kept)
+        self.udp.resize(*fresh.udp_range)
+        self.udp.patience = fresh.unclaimed_udp_seconds
+        self.consoles.resize(*fresh.console_range)
+
+    # What the kernel calls
+
+    async def start(self) -> None:
+        """Await what plugins left with `at_start`."""
+        for starter in self._starters:
+            await starter()
+
+    async def end(self) -> None:
+        """Await what plugins left with `at_end`, then remove every VM; what does not end in time is killed."""
+        try:
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                for ender in self._enders:
+                    await ender()
+                for project_id in {vm.project_id for vm in self.vms}:
+                    await self.close(project_id)
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            log.error("not everything ended within %s seconds; killing what is left", SHUTDOWN_SECONDS)
+        finally:
+            self.terminals.kill_all()
+
+    def vm_dir(self, project_id: str, kind: str, vm_id: str) -> Path:
+        """A VM's working directory (C-3)."""
+        return self.project_dir(project_id) / "project-files" / kind / vm_id
+
+    def require_project(self, project_id: str) -> None:
+        """Raise NotFound unless the project is open."""
+        self.project_dir(project_id)
+
+    def find_vm(self, project_id: str | None, vm_id: str) -> VM:
+        """The VM of that id, in that project if one is given. Raises NotFound."""
+        vm = self.vms.get(vm_id)
+        if vm is None or (project_id is not None and vm.project_id != project_id):
+            raise NotFound(f"There is no VM {vm_id}" + (f" in project {project_id}." if project_id else "."))
+        return vm
+
+    def is_closing(self, project_id: str) -> bool:
+        return project_id in self._closing
+
+    def compile(self, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas) -> Callable[[], None]:
+        """Check what a plugin brought against all that is there; returns what takes it in.
+
+        schemas: the registry with the plugin's own added. Raises ValueError with the reason.
+        """
+        fresh: dict[str, Driver] = {}
+        all_routes = list(routes)
+        for driver in drivers:
+            check_driver(driver, self.drivers | fresh)
+            fresh[driver.kind] = driver
+            schemas.add(vm_schemas(driver))
+            all_routes += vm_routes(self, driver)
+        compiled = self.routes.compile(all_routes, schemas)
+
+        def merge() -> None:
+            self.drivers.update(fresh)
+            self.schemas.become(schemas)
+            self.routes.add(compiled)
+
+        return merge
+
+    async def _remove(self, vm: VM) -> None:
+        async with vm.lock:
+            if not vm.gone:
+                await lifecycle.remove(vm)
+
+    def _check_plugin_tables(self, settings: Settings) -> None:
+        known = sorted({report.name for report in self.plugins.reports})
+        for key, names in (("plugins", settings.plugins), ("disabled", settings.disabled)):
+            for name in names:
+                if name not in known:
+                    raise SettingsError(
+                        f"{settings.source}: '{key}' names {name!r}, which is no installed plugin; "
+                        f"installed: {', '.join(known) or 'none'}"
+                    )

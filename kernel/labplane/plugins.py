@@ -1,0 +1,200 @@
+"""Finding plugins, taking each in whole or not at all, and reporting what became of it."""
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from labplane.drivers import Driver
+from labplane.hookspecs import HOOKS, NAMESPACE, Hooks, Plugin
+from labplane.schemas import Schema, SchemaError, check, complaint
+
+if TYPE_CHECKING:
+    from labplane.lab import Lab
+
+log = logging.getLogger("labplane")
+
+API = "labplane.v1"
+OWN_DISTRIBUTION = "labplane"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin that could be loaded: its name, where it comes from, and how to get its class."""
+
+    name: str
+    load: Callable[[], object]
+    distribution: str = "unknown"
+    version: str = "0"
+    api: str = API
+
+    @property
+    def source(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass
+class Report:
+    """What became of a candidate. state: "active", "disabled", "failed" or "other API version"."""
+
+    name: str
+    state: str
+    distribution: str
+    version: str
+    api: str
+    hooks: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+class PluginError(Exception):
+    """A plugin cannot be taken in; the text says why."""
+
+
+def installed() -> list[Candidate]:
+    """What the installed distributions offer, labplane's own first, then by distribution and name."""
+    everything = entry_points()
+    groups = sorted(group for group in everything.groups if group.startswith("labplane.v"))
+    found = [_candidate(point) for group in groups for point in everything.select(group=group)]
+    return sorted(found, key=lambda one: (one.distribution != OWN_DISTRIBUTION, one.distribution, one.name))
+
+
+def _candidate(point: EntryPoint) -> Candidate:
+    if point.dist is None:
+        return Candidate(point.name, point.load, api=point.group)
+    return Candidate(point.name, point.load, point.dist.name, point.dist.version, point.group)
+
+
+class Plugins:
+    """The plugins of one lab.
+
+    reports: one for each candidate, in order.
+    """
+
+    def __init__(self, lab: "Lab") -> None:
+        self.reports: list[Report] = []
+        self.config_schemas: dict[str, Mapping[str, Schema]] = {}
+        self._lab = lab
+        self._configs: dict[str, dict[str, Any]] = {}
+        self._manager = pluggy.PluginManager(NAMESPACE)
+        self._manager.add_hookspecs(Hooks)
+        self.hook = self._manager.hook
+
+    def load(self, candidates: Iterable[Candidate], *, disabled: Iterable[str], strict: bool) -> None:
+        """Take in each candidate, or leave it out with a report that says why.
+
+        strict: raise PluginError instead of leaving one out.
+        """
+        for candidate in candidates:
+            report = Report(candidate.name, "failed", candidate.distribution, candidate.version, candidate.api)
+            self.reports.append(report)
+            if candidate.api != API:
+                report.state = "other API version"
+                report.error = f"made for {candidate.api}; this labplane has {API}"
+            elif candidate.name in disabled:
+                report.state = "disabled"
+            else:
+                try:
+                    self._take_in(candidate, report)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # a plugin may even call sys.exit
+                    report.error = _cause(error)
+                    log.error("plugin %s of %s is left out: %s", candidate.name, candidate.source, report.error)
+                    log.debug("plugin %s", candidate.name, exc_info=error)
+                    if strict:
+                        raise PluginError(f"{candidate.name} of {candidate.source}: {report.error}") from error
+
+    def reconfigure(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give the active plugins other settings, all or none. Raises PluginError."""
+        fresh = {name: self._config(name, schemas, configs) for name, schemas in self.config_schemas.items()}
+        for name, config in fresh.items():
+            self._configs[name].clear()
+            self._configs[name].update(config)
+
+    def _take_in(self, candidate: Candidate, report: Report) -> None:
+        name = candidate.name
+        other = self._manager.get_plugin(name)
+        if other is not None:
+            owner = next(one for one in self.reports if one.name == name)
+            raise PluginError(f"the name {name!r} is taken by {owner.distribution} {owner.version}")
+        cls = candidate.load()
+        if not (isinstance(cls, type) and issubclass(cls, Plugin)):
+            raise PluginError(f"{cls!r} is not a subclass of labplane.Plugin")
+        hooks = _hooks(cls)
+        for key, schema in cls.settings.items():
+            check(schema, f"the setting {key}")
+        config = self._config(name, cls.settings, self._lab.settings.plugins)
+        plugin = cls(self._lab, MappingProxyType(config))
+        self._manager.register(plugin, name)
+        try:
+            self._manager.check_pending()
+            schemas = self._lab.schemas.copy()
+            named = {key: schema for given in self._ask("schemas", plugin) for key, schema in given.items()}
+            schemas.add(named)
+            drivers = [driver for given in self._ask("drivers", plugin) for driver in given]
+            routes = [route for given in self._ask("routes", plugin) for route in given]
+            merge = self._lab.compile(drivers, routes, schemas)
+        except BaseException:
+            self._manager.unregister(plugin, name)
+            raise
+        merge()
+        self._configs[name] = config
+        self.config_schemas[name] = cls.settings
+        report.state = "active"
+        report.hooks = hooks
+        report.kinds = [driver.kind for driver in drivers]
+        report.routes = [f"{route.method} {route.path}" for route in routes]
+
+    def _ask(self, name: str, plugin: Plugin) -> list[Any]:
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        answers: list[Any] = self._manager.subset_hook_caller(name, others)()
+        for answer in answers:
+            wanted = Mapping if name == "schemas" else Iterable
+            if not isinstance(answer, wanted) or isinstance(answer, str):
+                raise PluginError(f"{name}() must give a {wanted.__name__.lower()}, not {type(answer).__name__}")
+            if name == "drivers":
+                for driver in answer:
+                    if not isinstance(driver, Driver):
+                        raise PluginError(f"drivers() must give labplane.Driver objects, not {driver!r}")
+        return answers
+
+    def _config(self, name: str, schemas: Mapping[str, Schema], tables: Mapping[str, Any]) -> dict[str, Any]:
+        given = tables.get(name, {})
+        whole: Schema = {"type": "object", "properties": schemas, "additionalProperties": False}
+        if reason := complaint(self._lab.schemas.compile(whole, f"the settings of {name}"), given):
+            raise PluginError(f"[plugins.{name}] in {self._lab.settings.source}: {reason}")
+        defaults = {key: schema["default"] for key, schema in schemas.items() if "default" in schema}
+        return defaults | dict(given)
+
+
+def _hooks(cls: type[Plugin]) -> list[str]:
+    """The names of the hooks that `cls` implements. Raises PluginError for what can only be a mistake."""
+    found = []
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        marked = getattr(method, f"{NAMESPACE}_impl", None) is not None
+        if marked and name not in HOOKS:
+            near = difflib.get_close_matches(name, HOOKS, 1)
+            advice = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"
+            raise PluginError(f"there is no hook {name!r}; {advice}")
+        if not marked and name in HOOKS and method is not vars(Hooks)[name]:
+            raise PluginError(f"{name}() is not marked with @labplane.hook, so it would never be asked")
+        if marked and (inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)):
+            raise PluginError(f"the hook {name} is async; hooks are plain functions and say what there is")
+        if marked:
+            found.append(name)
+    return found
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, PluginError | SchemaError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,268 @@
+"""`Route`, and what every request goes through: read, parse, validate, look up, lock, answer."""
+
+import asyncio
+import inspect
+import logging
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.routing import Route as StarletteRoute
+from starlette.types import Receive, Scope, Send
+
+from labplane import jsonbody
+from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, envelope
+from labplane.replies import JSONReply
+from labplane.schemas import Schema, Schemas, Validator, complaint
+
+if TYPE_CHECKING:
+    from labplane.vms import VM
+
+log = logging.getLogger("labplane")
+
+UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
+_parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an endpoint gets.
+
+    body:   the parsed JSON; {} when the request had none.
+    path:   the parameters of the route's path; ids in lower case.
+    vm:     the VM whose ``{vm_id}`` the path names, its lock held; else None.
+    scope:  the ASGI scope, for whoever needs more.
+    """
+
+    body: Any
+    path: Mapping[str, Any]
+    vm: "VM | None"
+    scope: Scope
+
+    @property
+    def project_id(self) -> str:
+        """The path's ``{project_id}``, of a project that is open."""
+        return str(self.path["project_id"])
+
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method at one path.
+
+    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A parameter named
+              ``project_id`` or ``vm_id`` is checked to exist before the endpoint runs; with ``vm_id`` the VM's lock is
+              held.
+    endpoint: ``async def endpoint(request)``; returns what the reply says, None for no body, or a Starlette Response.
+    body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
+    reply:    JSON Schema of the reply, for the documentation; None for no body.
+    status:   of a successful reply.
+    """
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    body: Schema | None = None
+    reply: Schema | None = None
+    status: int = 200
+    summary: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no two routes may share: the method and the path without its parameters' names."""
+        return self.method, _parameter.sub(r"{\2}", self.path)
+
+
+class Directory(Protocol):
+    """What routing needs to know of the lab."""
+
+    @property
+    def max_body(self) -> int: ...
+
+    def require_project(self, project_id: str) -> None: ...
+
+    def find_vm(self, project_id: str | None, vm_id: str) -> "VM": ...
+
+    def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    route: Route
+    validator: Validator | None
+
+
+@dataclass(slots=True)
+class Resource:
+    """All methods of one path, as an ASGI application."""
+
+    path: str
+    lab: Directory
+    methods: dict[str, _Compiled] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._answer(scope, receive)
+        except LabError as error:
+            response = envelope(error)
+        except ClientGone:
+            return
+        except Exception:
+            log.exception("%s %s crashed", scope["method"], scope["path"])
+            response = crash()
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        method = scope["method"]
+        compiled = self.methods.get("GET" if method == "HEAD" else method)
+        if compiled is None:
+            allow = tuple(sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])}))
+            raise MethodNotAllowed(f"{method} is not offered at {self.path}; it has {', '.join(allow)}.", allow)
+        body = await read_body(scope, receive, self.lab.max_body)
+        value = jsonbody.parse(body) if body else {}
+        if compiled.validator is not None and (reason := complaint(compiled.validator, value)):
+            raise BadRequest(f"The request does not fit its schema: {reason}.")
+        path = scope["path_params"]
+        project_id = path.get("project_id")
+        if project_id is not None:
+            path["project_id"] = project_id = parse_uuid(project_id, "project_id")
+            self.lab.require_project(project_id)
+        vm_id = path.get("vm_id")
+        if vm_id is not None:
+            path["vm_id"] = parse_uuid(vm_id, "vm_id")
+            vm = self.lab.find_vm(project_id, path["vm_id"])
+            reply = await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
+        elif method in ("GET", "HEAD"):
+            reply = await compiled.route.endpoint(Request(value, path, None, scope))
+        else:
+            reply = await self._finish(compiled.route.endpoint(Request(value, path, None, scope)))
+        if isinstance(reply, Response):
+            return reply
+        if reply is None:
+            return Response(status_code=compiled.route.status)
+        return JSONReply(reply, compiled.route.status)
+
+    async def _finish(self, operation: Coroutine[Any, Any, Any]) -> Any:
+        """Await `operation`, which runs to its end even if the one who waits is cancelled (L-4)."""
+        return await asyncio.shield(self.lab.background(operation))
+
+
+async def _locked(vm: "VM", endpoint: Endpoint, request: Request) -> Any:
+    async with vm.lock:
+        if vm.gone:
+            raise NotFound(f"The VM {vm.id} was deleted meanwhile.")
+        return await endpoint(request)
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole request body, of at most `limit` bytes. Raises TooLarge before reading what is announced as more."""
+    announced: bytes | None = None
+    chunked = False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            announced = value
+        elif name == b"transfer-encoding":
+            chunked = True
+    if not chunked and announced in (None, b"0"):
+        return b""
+    if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def parse_uuid(text: str, name: str) -> str:
+    """`text` in lower case. Raises BadRequest unless it has the form 8-4-4-4-12 (E-4)."""
+    if not _uuid.match(text):
+        raise BadRequest(f"{name} {text[:60]!r} is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.")
+    return text.lower()
+
+
+def crash() -> Response:
+    """What a client is told of a bug: nothing but that there is one; the log has the rest (B-16)."""
+    return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)
+
+
+class _PathRoute(StarletteRoute):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        try:
+            return super().matches(scope)
+        except ValueError:  # a number of thousands of digits
+            return Match.NONE, {}
+
+
+class RouteError(ValueError):
+    """A route cannot be taken in; the text says why."""
+
+
+class RouteTable:
+    """Every route of the lab, in the order of registration."""
+
+    def __init__(self, lab: Directory, schemas: Schemas) -> None:
+        self._lab = lab
+        self._schemas = schemas
+        self._resources: dict[str, Resource] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        return [compiled.route for resource in self._resources.values() for compiled in resource.methods.values()]
+
+    def compile(self, routes: Iterable[Route], schemas: Schemas) -> list[_Compiled]:
+        """`routes`, checked against the table and each other. Raises RouteError or SchemaError; changes nothing."""
+        taken = {route.key: route for route in self.routes}
+        compiled = []
+        for route in routes:
+            _check(route)
+            if (other := taken.get(route.key)) is not None:
+                raise RouteError(f"the route {route.method} {route.path} is taken by {other.method} {other.path}")
+            resource = self._resources.get(route.key[1])
+            if resource is not None and resource.path != route.path:
+                raise RouteError(
+                    f"the route {route.method} {route.path} must name its parameters as in {resource.path}"
+                )
+            taken[route.key] = route
+            where = f"{route.method} {route.path}"
+            if route.reply is not None:
+                schemas.compile(route.reply, f"reply of {where}")
+            validator = None if route.body is None else schemas.compile(route.body, f"body of {where}")
+            compiled.append(_Compiled(route, validator))
+        return compiled
+
+    def add(self, compiled: Iterable[_Compiled]) -> None:
+        """Take in what `compile` returned."""
+        for one in compiled:
+            path = one.route.key[1]
+            resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
+            resource.methods[one.route.method] = one
+
+    def starlette_routes(self) -> list[BaseRoute]:
+        return [_PathRoute(resource.path, resource) for resource in self._resources.values()]
+
+
+def _check(route: object) -> None:
+    if not isinstance(route, Route):
+        raise RouteError(f"routes() must give labplane.Route objects, not {type(route).__name__}")
+    if route.method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        raise RouteError(f"{route.path}: the method {route.method!r} is none of GET, POST, PUT, PATCH, DELETE")
+    if not route.path.startswith("/") or (route.path != "/" and route.path.endswith("/")):
+        raise RouteError(f"the path {route.path!r} must begin with / and not end with it")
+    if not inspect.iscoroutinefunction(route.endpoint):
+        raise RouteError(f"{route.method} {route.path}: its endpoint must be an async function")

@@ -1,0 +1,203 @@
+"""The routes and schemas that every driver gets for nothing."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from labplane import lifecycle
+from labplane.drivers import Driver
+from labplane.errors import MethodNotAllowed
+from labplane.links import nio_schema
+from labplane.routing import UUID_PATTERN, Request, Route
+from labplane.schemas import PREFIX, Schema, check
+from labplane.vms import VM
+
+if TYPE_CHECKING:
+    from labplane.lab import Lab
+
+UUID: Schema = {"type": "string", "pattern": UUID_PATTERN, "description": "a UUID, 8-4-4-4-12 hex digits"}
+NAME: Schema = {"type": "string", "minLength": 1}
+PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+
+ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
+    "start": lifecycle.start,
+    "stop": lifecycle.stop,
+    "reload": lifecycle.reload,
+    "suspend": lifecycle.suspend,
+    "resume": lifecycle.resume,
+}
+
+RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
+
+
+class DriverError(ValueError):
+    """A driver cannot be taken in; the text says why."""
+
+
+def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
+    """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
+    kind = getattr(driver, "kind", None)
+    if not isinstance(kind, str) or not (kind.isascii() and kind.replace("_", "").isalnum() and kind.islower()):
+        raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
+    if kind in taken:
+        raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind]).__module__}")
+    for table in ("properties", "readonly", "nios"):
+        for name, schema in getattr(driver, table).items():
+            if table != "nios" and name in RESERVED:
+                raise DriverError(f"the {kind} {table} may not have {name!r}: it is the kernel's own")
+            check(schema, f"{kind} {table} {name}")
+    if unknown := sorted(set(driver.required) - set(driver.properties)):
+        raise DriverError(f"{kind} requires {unknown}, which are none of its properties")
+    for action in (*ACTIONS, "check", "configure", "link", "show", "removed", "connect", "disconnect"):
+        method = getattr(driver, action, None)
+        if method is not None and not inspect.iscoroutinefunction(method):
+            raise DriverError(f"{kind}: {action} must be an async method")
+
+
+def actions_of(driver: Driver) -> list[str]:
+    """What a VM of that driver can be told to do: start, stop, and what else it defines."""
+    return [action for action in ACTIONS if hasattr(driver, action)]
+
+
+def schema_name(driver: Driver, what: str) -> str:
+    """The name of one of the driver's schemas: VpcsCreate, VpcsUpdate, VpcsNIO or VpcsVM."""
+    return "".join(word.capitalize() for word in driver.kind.split("_")) + what
+
+
+def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
+    """Of create and update requests, NIOs and VM objects."""
+    console: Mapping[str, Schema] = {"console": {**PORT, "type": ["integer", "null"]}} if driver.console else {}
+    return {
+        schema_name(driver, "Create"): {
+            "type": "object",
+            "properties": {
+                "name": NAME,
+                "vm_id": {**UUID, "type": ["string", "integer"]},
+                **console,
+                **driver.properties,
+            },
+            "required": ["name", *driver.required],
+            "additionalProperties": False,
+        },
+        schema_name(driver, "Update"): {
+            "type": "object",
+            "properties": {"name": {**NAME, "type": ["string", "null"]}, **console, **driver.properties},
+            "additionalProperties": False,
+        },
+        schema_name(driver, "NIO"): nio_schema(driver.nios),
+        schema_name(driver, "VM"): {
+            "type": "object",
+            "properties": {
+                "name": NAME,
+                "vm_id": UUID,
+                "project_id": UUID,
+                "status": {"enum": ["stopped", "started", "suspended"]},
+                "vm_directory": {"type": "string"},
+                **({"console": PORT} if driver.console else {}),
+                **driver.properties,
+                **driver.readonly,
+            },
+            "required": ["name", "vm_id", "project_id", "status"],
+            "additionalProperties": False,
+        },
+    }
+
+
+def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
+    """Create, list, show, update and delete, the driver's actions, and plugging links in and out."""
+    vms = f"/v1/projects/{{project_id}}/{driver.kind}/vms"
+    vm = vms + "/{vm_id}"
+    nio = vm + "/adapters/{adapter:int}/ports/{port:int}/nio"
+    kind = driver.kind
+
+    def schema(what: str) -> Schema:
+        return {"$ref": PREFIX + schema_name(driver, what)}
+
+    routes = [
+        Route("POST", vms, partial(_create, lab, driver), schema("Create"), schema("VM"), 201, f"Create a {kind} VM"),
+        Route(
+            "GET",
+            vms,
+            partial(_list, lab, driver),
+            None,
+            {"type": "array", "items": schema("VM")},
+            200,
+            f"List {kind} VMs",
+        ),
+        Route("GET", vm, partial(_show, driver), None, schema("VM"), 200, f"Show a {kind} VM"),
+        Route("PUT", vm, partial(_update, driver), schema("Update"), schema("VM"), 200, f"Change a {kind} VM"),
+        Route("DELETE", vm, partial(_delete, lab, driver), status=204, summary=f"Delete a {kind} VM"),
+        Route("POST", nio, partial(_plug, driver), schema("NIO"), schema("NIO"), 201, f"Plug a link into a {kind} VM"),
+        Route("DELETE", nio, partial(_unplug, driver), status=204, summary=f"Unplug a link from a {kind} VM"),
+    ]
+    for action in ACTIONS:
+        act = partial(_act, driver, action)
+        routes.append(Route("POST", f"{vm}/{action}", act, status=204, summary=f"{action.capitalize()} a {kind} VM"))
+    return routes
+
+
+async def vm_object(vm: VM) -> dict[str, Any]:
+    """The VM as replies show it (section 7 of docs/api.md)."""
+    shown: dict[str, Any] = {
+        "name": vm.name,
+        "vm_id": vm.id,
+        "project_id": vm.project_id,
+        "status": vm.status,
+        "vm_directory": str(vm.dir),
+    }
+    if vm.console is not None:
+        shown["console"] = vm.console
+    return {**await vm.driver.show(vm), **shown}
+
+
+async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
+    return await vm_object(await lifecycle.create(lab, driver, request.project_id, request.body))
+
+
+async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:
+    vms = [vm for vm in lab.vms.of(request.project_id) if vm.driver is driver and vm.listed]
+    return [await vm_object(vm) for vm in vms]
+
+
+async def _show(driver: Driver, request: Request) -> Any:
+    return await vm_object(_vm(driver, request))
+
+
+async def _update(driver: Driver, request: Request) -> Any:
+    vm = _vm(driver, request)
+    await lifecycle.update(vm, request.body)
+    return await vm_object(vm)
+
+
+async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
+    vm = _vm(driver, request)
+    await lifecycle.remove(vm)
+    lab.leftovers.add(vm)
+
+
+async def _act(driver: Driver, action: str, request: Request) -> None:
+    vm = _vm(driver, request)
+    if not hasattr(driver, action):
+        raise MethodNotAllowed(f"{driver.kind} VMs cannot {action}; they can {', '.join(actions_of(driver))}.")
+    await ACTIONS[action](vm)
+
+
+async def _plug(driver: Driver, request: Request) -> Any:
+    await lifecycle.plug(_vm(driver, request), _port(request), request.body)
+    return request.body
+
+
+async def _unplug(driver: Driver, request: Request) -> None:
+    await lifecycle.unplug(_vm(driver, request), _port(request))
+
+
+def _vm(driver: Driver, request: Request) -> VM:
+    vm = request.vm
+    assert vm is not None  # noqa: S101 - the path has {vm_id}
+    vm.require_kind(driver)
+    return vm
+
+
+def _port(request: Request) -> tuple[int, int]:
+    return request.path["adapter"], request.path["port"]
