@@ -1,0 +1,37 @@
+"""UDP ports for links, on request (section 6 of docs/api.md)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from labplane import Plugin, Request, Route, Schema, hook
+
+
+class Ports(Plugin):
+    """U-1: a port for nobody in particular yet; U-2: a port for a project."""
+
+    @hook
+    def schemas(self) -> Mapping[str, Schema]:
+        number: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+        return {
+            "UDPPort": {
+                "type": "object",
+                "properties": {"udp_port": number},
+                "required": ["udp_port"],
+                "additionalProperties": False,
+            }
+        }
+
+    @hook
+    def routes(self) -> Iterable[Route]:
+        reply: Schema = {"$ref": "labplane:UDPPort"}
+        of_project = "/v1/projects/{project_id}/ports/udp"
+        return [
+            Route("POST", "/v1/ports/udp", self.allocate, None, reply, 201, "Allocate a UDP port"),
+            Route("POST", of_project, self.allocate_for_project, None, reply, 201, "Allocate a UDP port for a project"),
+        ]
+
+    async def allocate(self, _: Request) -> Any:
+        return {"udp_port": self.lab.udp.lease(None)}
+
+    async def allocate_for_project(self, request: Request) -> Any:
+        return {"udp_port": self.lab.udp.lease(self.lab.project_owner(request.project_id))}

@@ -1,0 +1,231 @@
+"""The projects plugin: its routes, the table of open projects, and where each one's files live."""
+
+import asyncio
+import fcntl
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook
+from labplane_projects.project import MARKER, Project, remove_directory
+
+log = logging.getLogger("labplane.projects")
+
+UUID = {
+    "type": "string",
+    "minLength": 36,
+    "maxLength": 36,
+    "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+}
+TEXT = {"type": ["string", "null"], "minLength": 1}
+
+
+class Projects(Plugin):
+    """Sections 5 and 13 (C-3) of docs/api.md."""
+
+    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
+        super().__init__(lab, config)
+        self._projects: dict[str, Project] = {}
+        self._location = lab.settings.projects_path
+        self._lock_file: IO[str] | None = None
+        lab.at_start(self._start)
+        lab.at_end(self._end)
+
+    @hook
+    def schemas(self) -> Mapping[str, Schema]:
+        return {
+            "ProjectCreate": {
+                "type": "object",
+                "properties": {
+                    "name": TEXT,
+                    "path": TEXT,
+                    "project_id": {**UUID, "type": ["string", "null"]},
+                    "temporary": {"type": "boolean"},
+                },
+                "additionalProperties": False,
+            },
+            "ProjectUpdate": {
+                "type": "object",
+                "properties": {"name": TEXT, "path": TEXT, "temporary": {"type": "boolean"}},
+                "additionalProperties": False,
+            },
+            "Project": {
+                "type": "object",
+                "properties": {
+                    "project_id": UUID,
+                    "name": TEXT,
+                    "path": {"type": "string"},
+                    "location": {"type": "string"},
+                    "temporary": {"type": "boolean"},
+                },
+                "required": ["project_id", "name", "path", "location", "temporary"],
+                "additionalProperties": False,
+            },
+        }
+
+    @hook
+    def routes(self) -> Iterable[Route]:
+        create: Schema = {"$ref": "labplane:ProjectCreate"}
+        update: Schema = {"$ref": "labplane:ProjectUpdate"}
+        project: Schema = {"$ref": "labplane:Project"}
+        one = "/v1/projects/{project_id}"
+        return [
+            Route("POST", "/v1/projects", self.create, create, project, 201, "Create or open a project"),
+            Route(
+                "GET",
+                "/v1/projects",
+                self.list,
+                None,
+                {"type": "array", "items": project},
+                200,
+                "List the open projects",
+            ),
+            Route("GET", one, self.show, None, project, 200, "Show a project"),
+            Route("PUT", one, self.update, update, project, 200, "Change a project"),
+            Route("DELETE", one, self.delete, status=204, summary="Close a project and delete its files"),
+            Route("POST", one + "/commit", self.commit, status=204, summary="Delete the files of deleted VMs"),
+            Route("POST", one + "/close", self.close, status=204, summary="Close a project, keep its files"),
+        ]
+
+    @hook
+    def project_dir(self, project_id: str) -> Path | None:
+        return self._get(project_id).path
+
+    async def create(self, request: Request) -> Any:
+        """P-1 to P-6."""
+        body = request.body
+        name = _printable(body.get("name"))
+        project_id = (body.get("project_id") or str(uuid4())).lower()
+        while (known := self._projects.get(project_id)) is not None:
+            async with known.lock:
+                if not known.gone:
+                    return known.shown(self._location)
+        path = self._path(body.get("path"), self._location / project_id)
+        project = Project(project_id, name, path)
+        async with project.lock:
+            self._projects[project_id] = project
+            try:
+                self._check_unshared(project, path)
+                await asyncio.to_thread(project.settle, path, body.get("temporary", False))
+            except BaseException:
+                self._forget(project)
+                raise
+            project.open = True
+        return project.shown(self._location)
+
+    async def list(self, _: Request) -> Any:
+        """P-8."""
+        return [project.shown(self._location) for project in self._projects.values() if project.open]
+
+    async def show(self, request: Request) -> Any:
+        """P-7."""
+        return self._get(request.project_id).shown(self._location)
+
+    async def update(self, request: Request) -> Any:
+        """P-9, P-10."""
+        body = request.body
+        name = _printable(body.get("name"))
+        project = self._get(request.project_id)
+        async with project.lock:
+            self._refuse_gone(project)
+            old, was_temporary = project.path, project.temporary
+            path = self._path(body.get("path"), old)
+            if path != old:
+                self._check_unshared(project, path)
+                self._check_move(project, path)
+            await asyncio.to_thread(project.settle, path, body.get("temporary", was_temporary))
+            project.name = name if name is not None else project.name
+            if path != old and was_temporary:
+                await asyncio.to_thread(remove_directory, old)
+        return project.shown(self._location)
+
+    async def commit(self, request: Request) -> None:
+        """P-11."""
+        project = self._get(request.project_id)
+        async with project.lock:
+            self._refuse_gone(project)
+            await self.lab.commit(project.id)
+
+    async def close(self, request: Request) -> None:
+        """P-12."""
+        await self._close(self._get(request.project_id), delete=False)
+
+    async def delete(self, request: Request) -> None:
+        """P-13."""
+        await self._close(self._get(request.project_id), delete=True)
+
+    async def _close(self, project: Project, *, delete: bool) -> None:
+        async with project.lock:
+            self._refuse_gone(project)
+            await self.lab.close(project.id)
+            project.open = False
+            if delete or project.temporary:
+                await asyncio.to_thread(remove_directory, project.path)
+            self._forget(project)
+
+    async def _start(self) -> None:
+        """Purge what temporary projects left behind, unless another server works in the same directory."""
+        await asyncio.to_thread(self._location.mkdir, parents=True, exist_ok=True)
+        self._lock_file = (self._location / ".labplane.lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.warning("another labplane works in %s; its temporary projects are left alone", self._location)
+            return
+        for marker in self._location.glob(f"*/{MARKER}"):
+            log.info("removing the temporary project %s that an earlier run left", marker.parent.name)
+            await asyncio.to_thread(remove_directory, marker.parent)
+
+    async def _end(self) -> None:
+        open_projects = [project for project in self._projects.values() if not project.gone]
+        await asyncio.gather(*(self._close(project, delete=False) for project in open_projects), return_exceptions=True)
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def _get(self, project_id: str) -> Project:
+        project = self._projects.get(project_id)
+        if project is None:
+            raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens it.")
+        return project
+
+    def _refuse_gone(self, project: Project) -> None:
+        if project.gone:
+            raise NotFound(f"The project {project.id} was closed meanwhile.")
+
+    def _forget(self, project: Project) -> None:
+        project.gone = True
+        if self._projects.get(project.id) is project:
+            del self._projects[project.id]
+
+    def _path(self, given: str | None, default: Path) -> Path:
+        if given is None or given == str(default):
+            return default
+        if not self.lab.settings.local:
+            raise Forbidden("Only a server in local mode (--local) lets clients choose the path of a project.")
+        if "\0" in given or not Path(given).is_absolute():
+            raise BadRequest("'path' must be an absolute path.")
+        path = Path(given).resolve()
+        if path == self._location or path in self._location.parents:
+            raise Conflict(f"{path} contains the projects directory; it cannot be a project itself.")
+        return path
+
+    def _check_unshared(self, project: Project, path: Path) -> None:
+        for other in self._projects.values():
+            if other is not project and (
+                path == other.path or path in other.path.parents or other.path in path.parents
+            ):
+                raise Conflict(f"{path} overlaps the directory of the open project {other.id}.")
+
+    def _check_move(self, project: Project, path: Path) -> None:
+        if path in project.path.parents or project.path in path.parents:
+            raise Conflict(f"{path} and {project.path} contain each other.")
+        if running := [str(vm) for vm in self.lab.vms.of(project.id) if vm.status != "stopped"]:
+            raise Conflict(f"Stop {', '.join(running)} before the project is moved.")
+
+
+def _printable(name: str | None) -> str | None:
+    if name is not None and any(ord(character) < 32 or ord(character) == 127 for character in name):
+        raise BadRequest("'name' must not contain control characters.")
+    return name

@@ -1,0 +1,69 @@
+"""One project: its object on the wire and its directory on disk."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+from labplane import Conflict
+
+MARKER = ".gns3_temporary"
+
+
+class Project:
+    """An open project.
+
+    path:    its directory, absolute.
+    found:   the directory had files of somebody else in it before the project was opened there.
+    lock:    held while the project is opened, changed, committed or closed.
+    """
+
+    def __init__(self, project_id: str, name: str | None, path: Path) -> None:
+        self.id = project_id
+        self.name = name
+        self.path = path
+        self.temporary = False
+        self.found = False
+        self.lock = asyncio.Lock()
+        self.open = False
+        self.gone = False
+
+    def shown(self, location: Path) -> dict[str, Any]:
+        """The project as replies show it; location: the projects directory."""
+        return {
+            "project_id": self.id,
+            "name": self.name,
+            "path": str(self.path),
+            "location": str(location),
+            "temporary": self.temporary,
+        }
+
+    def settle(self, path: Path, temporary: bool) -> None:
+        """Make `path` the directory, with or without the temporary mark (P-5, P-6).
+
+        Raises Conflict when it cannot be one, or when closing a temporary project would wipe files that were there
+        before (B-28); the disk and this object are then as before.
+        """
+        moves = path != self.path or not self.open
+        found = _holds_files(path) if moves else self.found
+        if temporary and found:
+            raise Conflict(f"{path} has files in it; closing a temporary project there would delete them.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            marker = path / MARKER
+            if temporary:
+                marker.write_text("1")
+            else:
+                marker.unlink(missing_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise Conflict(f"{path} cannot be the project's directory: {error.strerror}.") from None
+        self.path, self.temporary, self.found = path, temporary, found
+
+
+def remove_directory(path: Path) -> None:
+    """Delete `path` with all that is in it, if it exists."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _holds_files(path: Path) -> bool:
+    return path.is_dir() and not (path / MARKER).exists() and any(path.iterdir())

@@ -1,0 +1,19 @@
+"""VPCS, the virtual PC simulator: the plugin and its one driver."""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from labplane import Driver, Plugin, Schema, hook
+from labplane_vpcs.driver import VPCSDriver
+
+__all__ = ["VPCS"]
+
+
+class VPCS(Plugin):
+    settings: ClassVar[Mapping[str, Schema]] = {
+        "program": {"type": "string", "minLength": 1, "default": "vpcs"},
+    }
+
+    @hook
+    def drivers(self) -> Iterable[Driver]:
+        return [VPCSDriver(self.lab, self.config)]

@@ -1,0 +1,178 @@
+"""The driver: how a VPCS is created, linked, started and shown."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
+from labplane_vpcs import script
+from labplane_vpcs.program import Program, Programs
+from labplane_vpcs.relay import DEFAULT_LPORT, Overtaken, Relays
+from labplane_vpcs.rhost import resolve
+from labplane_vpcs.sockets import has_udp_port, open_files
+
+MAC_IDS = 255
+UP_WITHIN = 10.0
+LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
+LAUNCH_SLOT_SECONDS = 0.25
+PORT = (0, 0)
+
+
+class VPCSDriver(ProcessDriver):
+    """Section 7 of docs/api.md, and what is known of the program (Q-1 to Q-14)."""
+
+    kind = "vpcs"
+    properties: ClassVar[Mapping[str, Schema]] = {"startup_script": {"type": ["string", "null"]}}
+    readonly: ClassVar[Mapping[str, Schema]] = {
+        **ProcessDriver.readonly,
+        "startup_script_path": {"type": ["string", "null"]},
+    }
+    nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}
+    confined = True
+    leave_on = b"NOT daemon mode"
+
+    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
+        super().__init__(lab)
+        self._config = config
+        self._programs = Programs()
+        self._relays = Relays(lab)
+        self._launches = asyncio.Semaphore(LAUNCHES_AT_ONCE)
+
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        if "mac_id" not in vm.data:
+            vm.data["mac_id"] = self._free_mac_id(vm)
+        name = changes.get("name", vm.name)
+        if "startup_script" in changes and (vm.settings or changes["startup_script"] is not None):
+            await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name)
+        elif name != vm.name:
+            await asyncio.to_thread(script.rename, vm.dir, vm.name, name)
+
+    async def link(self, vm: VM, nio: Mapping[str, Any]) -> None:
+        if nio["type"] == "nio_udp":
+            await resolve(nio["rhost"])
+        else:
+            _check_device(nio["tap_device"])
+
+    async def show(self, vm: VM) -> Mapping[str, Any]:
+        text = await asyncio.to_thread(script.read, vm.dir)
+        return {
+            **await super().show(vm),
+            "startup_script": text,
+            "startup_script_path": None if text is None else script.NAME,
+        }
+
+    async def check(self) -> None:
+        await self._program()
+
+    async def prepare(self, vm: VM) -> None:
+        program = await self._program()
+        nio = vm.nios.get(PORT)
+        if nio is None:
+            raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
+        text = await asyncio.to_thread(script.read, vm.dir)
+        if program.runs_commands and not self.lab.terminals.can_confine and "!" in (text or ""):
+            raise Conflict(
+                f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, "
+                "and this kernel has no Landlock to prevent it. Remove the '!' or install VPCS 0.8.2 or later."
+            )
+        arguments = [str(program.path), "-m", str(vm.data["mac_id"]), "-i", "1"]
+        if program.has_relay_switch:
+            arguments.append("-R")
+        if nio["type"] == "nio_udp":
+            rhost = await resolve(nio["rhost"])
+            arguments += ["-s", str(nio["lport"]), "-c", str(nio["rport"]), "-t", rhost]
+        else:
+            arguments += ["-e", "-d", nio["tap_device"]]
+        vm.data["command"] = arguments if text is None else [*arguments, script.NAME]
+        vm.data["has_relay"] = not program.has_relay_switch
+
+    def command(self, vm: VM) -> Sequence[str]:
+        command: Sequence[str] = vm.data["command"]
+        return command
+
+    async def bring_up(self, vm: VM) -> None:
+        while True:
+            try:
+                return await super().bring_up(vm)
+            except Overtaken:
+                self._relays.take_back(vm.nios[PORT]["lport"])
+
+    async def launch(self, vm: VM, session: Session) -> None:
+        lport: int | None = vm.nios[PORT].get("lport")
+        async with self._launch_slot():
+            bound_by = await self._relays.make_way(lport) if lport is not None else None
+            if lport is not None and not self.lab.udp.is_free_on_host(lport):
+                raise Conflict(
+                    f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
+                )
+            relay = self._relays.expect(lport or DEFAULT_LPORT) if vm.data["has_relay"] else None
+            try:
+                await super().launch(vm, session)
+                await self._until_up(vm, session, lport, bound_by)
+            except BaseException:
+                if relay is not None:
+                    relay.finish()
+                raise
+            if relay is not None and session.process is not None:
+                self.lab.background(self._relays.watch(relay, session.process.pid))
+
+    def typed(self, data: bytes) -> bytes:
+        return data if self.lab.terminals.can_confine else data.replace(b"!", b"")
+
+    async def _program(self) -> Program:
+        return await self._programs.find(self._config["program"])
+
+    def _free_mac_id(self, vm: VM) -> int:
+        """M-13: the lowest that no other VPCS of the project has."""
+        taken = {other.data.get("mac_id") for other in self.lab.vms.of(vm.project_id) if other.driver is self}
+        for mac_id in range(MAC_IDS):
+            if mac_id not in taken:
+                return mac_id
+        raise Conflict(
+            f"The project has {MAC_IDS} VPCS, which is all that their MAC addresses allow; delete one first."
+        )
+
+    @asynccontextmanager
+    async def _launch_slot(self) -> AsyncIterator[None]:
+        """Let a few launches go at a time, so that each is short; one that takes long makes room for the next."""
+        await self._launches.acquire()
+        overdue = asyncio.get_running_loop().call_later(LAUNCH_SLOT_SECONDS, self._launches.release)
+        try:
+            yield
+        finally:
+            if not overdue.cancelled() and overdue.when() > asyncio.get_running_loop().time():
+                overdue.cancel()
+                self._launches.release()
+
+    async def _until_up(self, vm: VM, session: Session, lport: int | None, bound_by: float | None) -> None:
+        """Return when the program itself has its end of the link open (S-3)."""
+        assert session.process is not None  # noqa: S101 - launched
+        pid = session.process.pid
+        deadline = time.monotonic() + UP_WITHIN
+        pause = 0.001
+        while session.alive:
+            try:
+                if has_udp_port(pid, lport) if lport is not None else "/dev/net/tun" in open_files(pid):
+                    return
+            except OSError:
+                break
+            if bound_by is not None and time.monotonic() > bound_by:
+                raise Overtaken(f"The UDP port {lport} could not be bound in time.")
+            if b" error [" in session.last_words or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, 0.02)
+        words = session.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
+        what = f"UDP port {lport}" if lport is not None else f"tap device {vm.nios[PORT]['tap_device']}"
+        raise Conflict(f"{vm} could not open its {what}: {words or 'it ended'}. The VM is stopped again.")
+
+
+def _check_device(name: str) -> None:
+    """N-7."""
+    if len(name.encode()) > 15 or name in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 33 for c in name):
+        raise BadRequest(
+            f"'tap_device' {name[:40]!r} is no interface name: at most 15 bytes without '/', ':', '%' or spaces."
+        )

@@ -1,0 +1,86 @@
+"""Which vpcs program there is, and what its version can do (S-1, Q-1)."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from labplane import Unavailable, find_program
+
+ADVICE = "Install VPCS (apt-get install vpcs) or set program in [plugins.vpcs] of labplane.toml."
+OLDEST = Version("0.5b1")
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A usable vpcs."""
+
+    path: Path
+    version: Version
+
+    @property
+    def has_relay_switch(self) -> bool:
+        """-R turns the relay socket off (Q-2)."""
+        return self.version >= Version("0.8b1")
+
+    @property
+    def runs_commands(self) -> bool:
+        """``!`` runs a command on the host (Q-10)."""
+        return self.version < Version("0.8.2")
+
+
+class Programs:
+    """Finds vpcs and asks for its version, once for each file as long as it does not change (B-21)."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, int, int], Program] = {}
+        self._asking = asyncio.Lock()
+
+    async def find(self, name: str) -> Program:
+        """The program of that name or path. Raises Unavailable when it is missing, broken or too old."""
+        path = find_program(name, ADVICE)
+        stat = path.stat()
+        key = (path, stat.st_mtime_ns, stat.st_size)
+        if key not in self._known:
+            async with self._asking:
+                if key not in self._known:
+                    self._known[key] = Program(path, await _version(path))
+        return self._known[key]
+
+
+async def _version(path: Path) -> Version:
+    text = await _banner(path)
+    found = re.search(r"version ([0-9a-z.]+)", text)
+    try:
+        version = Version(found[1].rstrip(".")) if found else None
+    except InvalidVersion:
+        version = None
+    if version is None:
+        raise Unavailable(f"{path} does not say which version of VPCS it is. {ADVICE}")
+    if version < OLDEST:
+        raise Unavailable(f"{path} is VPCS {version}; labplane needs {OLDEST} or later. {ADVICE}")
+    return version
+
+
+async def _banner(path: Path) -> str:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "-v",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be executed: {error.strerror}. {ADVICE}") from None
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise Unavailable(f"{path} -v did not answer within {PATIENCE:g} seconds. {ADVICE}") from None
+    return output.decode(errors="replace")

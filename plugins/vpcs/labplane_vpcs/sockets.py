@@ -1,0 +1,41 @@
+"""Which sockets a process has, as /proc tells (S-3: the owner of a port counts, not just that it is taken)."""
+
+import os
+from pathlib import Path
+
+
+def has_udp_port(pid: int, number: int) -> bool:
+    """True when the process `pid` itself has UDP `number` bound."""
+    inodes = {target[8:-1] for target in open_files(pid) if target.startswith("socket:[")}
+    if not inodes:
+        return False
+    wanted = f":{number:04X}"
+    with Path(f"/proc/{pid}/net/udp").open() as table:
+        next(table)
+        for line in table:
+            columns = line.split()
+            if columns[1].endswith(wanted) and columns[9] in inodes:
+                return True
+    return False
+
+
+def open_files(pid: int) -> list[str]:
+    """What the file descriptors of `pid` lead to. Raises OSError when it has ended."""
+    directory = f"/proc/{pid}/fd"
+    targets = []
+    for descriptor in os.listdir(directory):
+        try:
+            targets.append(os.readlink(f"{directory}/{descriptor}"))
+        except FileNotFoundError:
+            continue
+    return targets
+
+
+def thread_states(pid: int) -> list[str]:
+    """The state letter (R, S, …) of each thread of `pid`, oldest first. Raises OSError when it has ended."""
+    directory = Path(f"/proc/{pid}/task")
+    states = []
+    for thread in sorted(int(name) for name in os.listdir(directory)):
+        text = (directory / str(thread) / "stat").read_text()
+        states.append(text[text.rindex(")") + 2])
+    return states
