@@ -277,9 +277,8 @@ def test_a_taken_address_leaves_the_console_where_it_was(run: Any) -> None:
         await console.listen("127.0.0.1", 0)
         address = console.address
         assert address is not None
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            with pytest.raises(OSError, match="in use"):
-                await console.listen(*taken.getsockname())
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+            await console.listen(*taken.getsockname())
         assert console.address == address
         _, writer = await asyncio.open_connection(*address)
         await _until(lambda: console.viewers == 1)
