@@ -114,8 +114,7 @@ def bare(protocol: Callable[[Any], asyncio.Protocol]) -> Listen:
         console = Console(lambda _: None)
         console.feed(BANNER)
         server = await asyncio.get_running_loop().create_server(lambda: protocol(console), "127.0.0.1", 0)
-        console._server = server
-        keep.append(console)
+        keep.append((console, server))
         return int(server.sockets[0].getsockname()[1])
 
     return listen

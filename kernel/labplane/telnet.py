@@ -59,10 +59,9 @@ class Telnet(BaseServer):
         self._console.attach(self)
 
     def send(self, data: bytes) -> None:
-        if not self._leaving:
-            self._negotiator.write(data)
-            if self._done_typing:
-                self._after(LINGER, self.hang_up)
+        self._negotiator.write(data)
+        if self._done_typing:
+            self._after(LINGER, self.hang_up)
 
     def hang_up(self) -> None:
         if self._leaving or self._line.is_closing():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labplane import console as module
+from labplane import telnet
 from labplane.console import HEAD, HOLD, SKIPPED, TAIL, Console, Scrollback
 
 WORDS = b"NOT daemon mode"
@@ -251,9 +252,9 @@ def test_moving_keeps_the_viewers_and_frees_the_old_address(run: Any) -> None:
             pass
         console.feed(b"still here")
         await reader.readuntil(b"still here")
-        await console.close()
         writer.close()
         await writer.wait_closed()
+        await console.close()
 
     run(main())
 
@@ -289,7 +290,9 @@ def test_a_taken_address_leaves_the_console_where_it_was(run: Any) -> None:
     run(main())
 
 
-def test_the_address_can_be_bound_as_soon_as_closing_returns(run: Any) -> None:
+def test_the_address_can_be_bound_as_soon_as_closing_returns(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telnet, "FAREWELL", 0.01)
+
     async def main() -> None:
         console = Console(nowhere)
         await console.listen("127.0.0.1", 0)
