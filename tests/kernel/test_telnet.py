@@ -1,0 +1,427 @@
+"""Telnet: whatever a client sends in whatever pieces, the emulator gets keys and the client a clean session."""
+
+import asyncio
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labplane import console as console_module
+from labplane import telnet as module
+from labplane.console import Console
+from labplane.telnet import BACKLOG, SLICE, Telnet
+
+OFFER = b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x03"
+IAC, SB, SE = b"\xff", b"\xff\xfa", b"\xff\xf0"
+DO, DONT, WILL, WONT = b"\xff\xfd", b"\xff\xfe", b"\xff\xfb", b"\xff\xfc"
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Any:
+    def run(main: Any) -> None:
+        async def in_time() -> None:
+            async with asyncio.timeout(20):
+                await main
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(in_time())
+
+    return run
+
+
+class Line(asyncio.Transport):
+    """A transport in memory: what the server sent, and whether it still reads."""
+
+    def __init__(self) -> None:
+        super().__init__({"socket": self})
+        self.sent = b""
+        self.closing = False
+        self.reading = True
+
+    def setsockopt(self, *_: int) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def exchange(pieces: list[bytes], output: bytes = b"") -> tuple[bytes, bytes]:
+    """What the emulator was given, and what the client was sent after the offer."""
+    typed: list[bytes] = []
+    console, line = Console(typed.append), Line()
+    viewer = Telnet(console)
+    viewer.connection_made(line)
+    assert line.sent == OFFER
+    for piece in pieces:
+        viewer.data_received(piece)
+        await until(lambda: line.reading)
+    console.feed(output)
+    line.close()
+    viewer.connection_lost(None)
+    return b"".join(typed), line.sent.removeprefix(OFFER)
+
+
+def sent(*pieces: bytes, output: bytes = b"") -> tuple[bytes, bytes]:
+    return asyncio.run(exchange(list(pieces), output))
+
+
+telnetish = st.lists(
+    st.sampled_from([IAC, SB, SE, DO, DONT, WILL, WONT, b"\r", b"\n", b"\0", b"\x01", b"\x03", b"\x18", b"ab"])
+    | st.binary(max_size=3),
+    max_size=40,
+).map(b"".join)
+
+
+@given(telnetish, st.lists(st.integers(1, 5), max_size=60))
+def test_any_split_of_any_bytes_means_the_same(data: bytes, cuts: list[int]) -> None:
+    pieces, rest = [], data
+    for cut in cuts:
+        pieces.append(rest[:cut])
+        rest = rest[cut:]
+    assert sent(*pieces, rest) == sent(data)
+
+
+@given(st.binary(max_size=3 * SLICE))
+def test_doubled_bytes_255_are_literal_in_both_directions(data: bytes) -> None:
+    doubled = data.replace(IAC, IAC + IAC)
+    typed, seen = sent(doubled, output=data)
+    assert typed.count(IAC) == data.count(IAC)
+    assert seen == doubled
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r\0", b"\n", b"\r", b"show"]), max_size=20), st.data())
+def test_each_enter_is_one_cr_for_the_emulator(keys: list[bytes], data: st.DataObject) -> None:
+    expected = [b"show" if key == b"show" else b"\r" for key in keys]
+    bare = [n for n in range(1, len(keys)) if keys[n - 1] == b"\r" and keys[n] == b"\n"]
+    for n in bare:
+        expected[n] = b""
+    stream = b"".join(keys)
+    cut = data.draw(st.integers(0, len(stream)))
+    assert sent(stream[:cut], stream[cut:])[0] == b"".join(expected)
+
+
+def test_a_command_between_cr_and_lf_does_not_make_two_enters() -> None:
+    assert sent(b"a\r", IAC + b"\xf1", b"\nb") == (b"a\rb", b"")
+
+
+@pytest.mark.parametrize(("command", "key"), [(b"\xf4", b"\x03"), (b"\xf3", b"\x03"), (b"\xf7", b"\x7f")])
+def test_interrupt_break_and_erase_are_keys(command: bytes, key: bytes) -> None:
+    assert sent(b"a" + IAC + command + b"b") == (b"a" + key + b"b", b"")
+
+
+def test_are_you_there_is_answered() -> None:
+    assert sent(IAC + b"\xf6") == (b"", b"\r\n[yes]\r\n")
+
+
+@pytest.mark.parametrize("option", [option for option in range(255) if option not in (1, 3)])
+def test_options_that_nobody_asked_for_are_refused(option: int) -> None:
+    name = bytes([option])
+    assert sent(DO + name) == (b"", WONT + name)
+    assert sent(WILL + name) == (b"", DONT + name)
+    assert sent(DONT + name) == (b"", b"")
+    assert sent(WONT + name) == (b"", b"")
+
+
+def test_agreement_to_what_was_offered_is_not_answered_again() -> None:
+    assert sent(DO + b"\x01" + DO + b"\x03" + WILL + b"\x03", b"x") == (b"x", b"")
+    assert sent(DONT + b"\x01" + DONT + b"\x03" + WONT + b"\x03", b"x") == (b"x", b"")
+    assert sent(WILL + b"\x01") == (b"", DONT + b"\x01")
+
+
+def test_subnegotiations_are_skipped() -> None:
+    assert sent(b"a" + SB + b"\x18\0xterm" + IAC + IAC + SE + b"b") == (b"ab", b"")
+    assert sent(SB + SE + b"b") == (b"b", b"")
+
+
+def test_an_endless_subnegotiation_takes_no_memory() -> None:
+    async def main() -> None:
+        viewer = Telnet(Console(lambda _: None))
+        viewer.connection_made(Line())
+        viewer.data_received(SB)
+        piece = b"x" * SLICE
+        viewer.data_received(piece)
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(50):
+            viewer.data_received(piece)
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert after - before < 8 * 1024
+        viewer.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_flood_is_taken_in_slices_between_which_others_have_their_turn() -> None:
+    async def main() -> None:
+        typed: list[bytes] = []
+        viewer, line = Telnet(Console(typed.append)), Line()
+        viewer.connection_made(line)
+        viewer.data_received(b"x" * (3 * SLICE))
+        assert len(b"".join(typed)) == SLICE
+        assert not line.reading
+        await until(lambda: line.reading)
+        assert len(b"".join(typed)) == 3 * SLICE
+        viewer.data_received(b"y" * (2 * SLICE))
+        line.close()
+        await asyncio.sleep(0)
+        assert typed[-1] == b"y" * SLICE
+        viewer.connection_lost(None)
+
+    asyncio.run(main())
+
+
+@contextmanager
+def connected(console: Console, buffer: int | None = None) -> Iterator[socket.socket]:
+    assert console.address is not None
+    with socket.socket() as client:
+        if buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.connect(console.address)
+        client.setblocking(False)
+        yield client
+
+
+async def listening(typed: Callable[[bytes], None], **options: Any) -> Console:
+    console = Console(typed, **options)
+    await console.listen("127.0.0.1", 0)
+    return console
+
+
+async def read_until(client: socket.socket, end: bytes) -> bytes:
+    got = b""
+    while not got.endswith(end):
+        data = await asyncio.get_running_loop().sock_recv(client, 65536)
+        assert data, got
+        got += data
+    return got
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.001)
+
+
+def test_a_client_that_says_nothing_is_shown_everything_at_once(run: Any) -> None:
+    async def main() -> None:
+        console = await listening(lambda _: None)
+        console.feed(b"Welcome\r\nVPCS> ")
+        with connected(console) as client:
+            assert await read_until(client, b"> ") == OFFER + b"Welcome\r\nVPCS> "
+            await console.close()
+
+    run(main())
+
+
+def test_a_connection_is_kept_alive(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[asyncio.Transport] = []
+
+    class Noted(Telnet):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            lines.append(self._line)
+
+    monkeypatch.setattr(console_module, "Telnet", Noted)
+
+    async def main() -> None:
+        console = await listening(lambda _: None)
+        with connected(console) as client:
+            await read_until(client, OFFER)
+            peer = lines[0].get_extra_info("socket")
+            assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            await console.close()
+
+    run(main())
+
+
+def test_a_viewer_that_stops_reading_is_dropped_and_the_others_see_on(run: Any) -> None:
+    async def main() -> None:
+        console = await listening(lambda _: None)
+        with connected(console, buffer=4096) as deaf, connected(console) as reading:
+            await read_until(reading, OFFER)
+            await until(lambda: console.viewers == 2)
+            fed = 0
+            while console.viewers == 2:
+                console.feed(b"x" * 4095 + b"\n")
+                fed += 4096
+                await read_until(reading, b"\n")
+                await asyncio.sleep(0)
+                assert fed < 64 * BACKLOG
+            console.feed(b"alive")
+            await read_until(reading, b"alive")
+            assert deaf.fileno() >= 0
+            await console.close()
+
+    run(main())
+
+
+def test_a_client_that_half_closes_still_gets_the_output(run: Any) -> None:
+    async def main() -> None:
+        typed: list[bytes] = []
+        console = await listening(typed.append)
+        with connected(console) as client:
+            await asyncio.get_running_loop().sock_sendall(client, b"show\n")
+            client.shutdown(socket.SHUT_WR)
+            await until(lambda: bool(typed))
+            assert typed == [b"show\r"]
+            console.feed(b"show\r\nVPCS> ")
+            await read_until(client, b"VPCS> ")
+            await console.close()
+            assert await asyncio.get_running_loop().sock_recv(client, 100) == b""
+
+    run(main())
+
+
+def test_a_half_closed_client_is_hung_up_after_a_silence(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.01)
+
+    async def main() -> None:
+        console = await listening(lambda _: None)
+        with connected(console) as client:
+            client.shutdown(socket.SHUT_WR)
+            await read_until(client, OFFER)
+            assert await asyncio.get_running_loop().sock_recv(client, 100) == b""
+            await until(lambda: not console.viewers)
+        await console.close()
+
+    run(main())
+
+
+def test_a_viewer_that_disconnects_is_closed_in_order_with_keys_still_on_their_way(run: Any) -> None:
+    async def main() -> None:
+        typed: list[bytes] = []
+        console = await listening(typed.append, leave_on=b"NOT daemon mode")
+        with connected(console) as client:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, b"disconnect\r")
+            await until(lambda: bool(typed))
+            console.feed(b"disconnect\r\nNOT daemon mode\r\n\r\n\rVPCS> ")
+            await loop.sock_sendall(client, b"too late\r")
+            assert (await read_until(client, b"Good-bye\r\n")).endswith(b"disconnect\r\n\r\nGood-bye\r\n")
+            assert await loop.sock_recv(client, 100) == b""
+            await loop.sock_sendall(client, b"still\r")
+        await console.close()
+        assert typed == [b"disconnect\r"]
+
+    run(main())
+
+
+def test_a_client_that_keeps_its_end_open_is_cut_off(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FAREWELL", 0.01)
+
+    async def main() -> None:
+        console = await listening(lambda _: None)
+        with connected(console) as client:
+            await read_until(client, OFFER)
+            await console.close()
+            assert not console._leaving
+
+    run(main())
+
+
+def test_hanging_up_twice_or_on_a_lost_line_is_harmless() -> None:
+    async def main() -> None:
+        viewer, line = Telnet(Console(lambda _: None)), Line()
+        viewer.connection_made(line)
+        line.close()
+        viewer.hang_up()
+        viewer.hang_up()
+        viewer.connection_lost(ConnectionResetError())
+        viewer.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_the_real_telnet_sees_banner_prompt_and_an_orderly_goodbye_from_a_real_vpcs(run: Any, tmp_path: Path) -> None:
+    vpcs, telnet = shutil.which("vpcs"), shutil.which("telnet")
+    assert vpcs, "vpcs is not installed"
+    assert telnet, "telnet is not installed"
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        machine, terminal = pty.openpty()
+        path = os.ttyname(terminal)
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", f"cd {tmp_path} && exec {vpcs} -i 1 -s 30123 -c 30124 -t 127.0.0.1"],
+            {"TERM": "vt100", "PATH": "/usr/bin:/bin"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ],
+            setsid=True,
+        )
+        os.close(terminal)
+        console = await listening(lambda keys: _write(machine, keys), leave_on=b"NOT daemon mode")
+        loop.add_reader(machine, lambda: console.feed(os.read(machine, 65536)))
+        assert console.address is not None
+        screen, keyboard = pty.openpty()
+        client = subprocess.Popen(
+            [telnet, console.address[0], str(console.address[1])], stdin=keyboard, stdout=keyboard, stderr=keyboard
+        )
+        os.close(keyboard)
+        try:
+            first = await _see(screen, b"VPCS> ")
+            assert b"Welcome to Virtual PC Simulator" in first
+            _write(screen, b"disconnect\r")
+            last = await _see(screen, b"Connection closed by foreign host.")
+            assert b"disconnect\r\n\r\nGood-bye\r\n" in last.replace(b"\r\r\n", b"\r\n")
+            assert b"NOT daemon mode" not in last
+            await asyncio.to_thread(client.wait)
+            with connected(console) as newcomer:
+                assert b"NOT daemon mode" not in await read_until(newcomer, b"VPCS> ")
+        finally:
+            loop.remove_reader(machine)
+            client.kill()
+            client.wait()
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(machine)
+            os.close(screen)
+            await console.close()
+
+    run(main())
+
+
+def _write(terminal: int, keys: bytes) -> None:
+    os.write(terminal, keys)
+
+
+async def _see(screen: int, words: bytes) -> bytes:
+    def see() -> bytes:
+        got = b""
+        while words not in got:
+            assert select.select([screen], [], [], 10)[0], got
+            got += os.read(screen, 65536)
+        return got
+
+    return await asyncio.to_thread(see)
