@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pluggy
+
+from labplane.schemas import Schema
 
 if TYPE_CHECKING:
     from labplane.drivers import Driver
     from labplane.lab import Lab
     from labplane.routing import Route
-    from labplane.schemas import Schema
 
 NAMESPACE = "labplane"
 
@@ -23,7 +23,7 @@ class Hooks:
     """What the kernel asks a plugin. A hook says what there is; what runs later are methods of what it returned."""
 
     @_hookspec
-    def schemas(self) -> "Mapping[str, Schema]":
+    def schemas(self) -> Mapping[str, Schema]:
         """Named JSON Schemas; any schema may refer to one as ``{"$ref": "labplane:NAME"}``."""
         return {}
 
@@ -58,7 +58,7 @@ class Plugin(Hooks):
     it is a live view, which a reload of the configuration changes.
     """
 
-    settings: "ClassVar[Mapping[str, Schema]]" = MappingProxyType({})
+    settings: ClassVar[Mapping[str, Schema]] = {}
 
     def __init__(self, lab: "Lab", config: Mapping[str, Any]) -> None:
         self.lab = lab

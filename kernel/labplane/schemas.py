@@ -1,5 +1,6 @@
 """JSON Schema: each schema is compiled once, named ones live in one registry, and nothing is ever fetched."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,20 +54,19 @@ class Schemas:
         for name, schema in schemas.items():
             if name in self._named:
                 raise SchemaError(f"the schema name {name!r} is taken")
-            check(schema, name)
-            self._named[name] = schema
-            self._registry = self._registry.with_resource(PREFIX + name, DRAFT202012.create_resource(dict(schema)))
+            self._named[name] = plain = check(schema, name)
+            self._registry = self._registry.with_resource(PREFIX + name, DRAFT202012.create_resource(plain))
         for name in schemas:
             self.compile({"$ref": PREFIX + name}, name)
 
     def compile(self, schema: Schema, where: str) -> Validator:
         """A validator for `schema`. Raises SchemaError when it is invalid or a ``$ref`` in it leads nowhere."""
-        check(schema, where)
-        self._resolve_all(schema, where)
-        return LabValidator(schema, registry=self._registry)
+        plain = check(schema, where)
+        self._resolve_all(plain, where)
+        return LabValidator(plain, registry=self._registry)
 
-    def _resolve_all(self, schema: Schema, where: str) -> None:
-        base = DRAFT202012.create_resource(dict(schema))
+    def _resolve_all(self, schema: dict[str, Any], where: str) -> None:
+        base = DRAFT202012.create_resource(schema)
         pending: list[tuple[Any, Any]] = [(schema, self._registry.resolver_with_root(base))]
         seen: set[tuple[str, str]] = set()
         while pending:
@@ -83,15 +83,19 @@ class Schemas:
                     pending.append((found.contents, found.resolver))
 
 
-def check(schema: Schema, where: str) -> None:
-    """Raise SchemaError, naming `where`, unless `schema` is a valid JSON Schema."""
+def check(schema: Schema, where: str) -> dict[str, Any]:
+    """A copy of `schema` in plain JSON types. Raises SchemaError, naming `where`, unless it is a valid JSON Schema."""
     if not isinstance(schema, Mapping):
         raise SchemaError(f"{where}: a schema is a mapping, not {type(schema).__name__}")
     try:
-        LabValidator.check_schema(dict(schema))
+        plain: dict[str, Any] = json.loads(json.dumps(schema, default=dict))
+        LabValidator.check_schema(plain)
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{where}: a schema must consist of JSON values: {error}") from None
     except jsonschema.SchemaError as error:
         at = "/".join(str(step) for step in error.absolute_path) or "the top"
         raise SchemaError(f"{where}: not a valid JSON Schema at {at}: {error.message}") from None
+    return plain
 
 
 def complaint(validator: Validator, value: Any) -> str | None:
