@@ -59,6 +59,8 @@ class Telnet(BaseServer):
         self._console.attach(self)
 
     def send(self, data: bytes) -> None:
+        if self._leaving:
+            return
         self._negotiator.write(data)
         if self._done_typing:
             self._after(LINGER, self.hang_up)
