@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 256 * 1024
 FAREWELL = 0.5
-LINGER = 60.0
+LINGER = 10.0
 SLICE = 1024
 SUBNEGOTIATION = 64
 KEYS = {IP: b"\x03", BRK: b"\x03", EC: b"\x7f"}
@@ -35,7 +35,7 @@ logging.getLogger("telnetlib3").setLevel(logging.ERROR)
 class Telnet(BaseServer):
     """One connection, telnet or bare TCP, to a console.
 
-    It is dropped when `BACKLOG` bytes wait for it to read. A client that will send no more (`nc -N`) is hung up after
+    It is dropped when `BACKLOG` bytes wait for it to read. A client that will send no more (`nc -q 5`) is hung up after
     `LINGER` seconds without output, one that was hung up and keeps its end open is cut off after `FAREWELL` seconds.
     """
 
@@ -59,6 +59,8 @@ class Telnet(BaseServer):
         self._console.attach(self)
 
     def send(self, data: bytes) -> None:
+        if self._leaving:
+            return
         self._negotiator.write(data)
         if self._done_typing:
             self._after(LINGER, self.hang_up)

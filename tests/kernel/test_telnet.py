@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from labplane import console as console_module
 from labplane import telnet as module
 from labplane.console import Console
-from labplane.telnet import BACKLOG, SLICE, Telnet
+from labplane.telnet import BACKLOG, FAREWELL, SLICE, Telnet
 
 OFFER = b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x03"
 IAC, SB, SE = b"\xff", b"\xff\xfa", b"\xff\xf0"
@@ -345,6 +345,22 @@ def test_a_client_that_keeps_its_end_open_is_cut_off(run: Any, monkeypatch: pyte
             assert not console._leaving
 
     run(main())
+
+
+def test_output_after_hanging_up_is_neither_sent_nor_a_reprieve() -> None:
+    async def main() -> None:
+        console, line = Console(lambda _: None), Line()
+        viewer = Telnet(console)
+        viewer.connection_made(line)
+        assert viewer.eof_received()
+        viewer.hang_up()
+        console.feed(b"late")
+        assert line.sent == OFFER
+        assert viewer._timer is not None
+        assert viewer._timer.when() <= asyncio.get_running_loop().time() + FAREWELL
+        viewer.connection_lost(None)
+
+    asyncio.run(main())
 
 
 def test_hanging_up_twice_or_on_a_lost_line_is_harmless() -> None:
