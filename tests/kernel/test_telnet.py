@@ -342,6 +342,7 @@ def test_a_client_that_keeps_its_end_open_is_cut_off(run: Any, monkeypatch: pyte
         with connected(console) as client:
             await read_until(client, OFFER)
             await console.close()
+            await console.empty()
             assert not console._leaving
 
     run(main())
