@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
 from labplane_vpcs import script
 from labplane_vpcs.program import Program, Programs
-from labplane_vpcs.relay import Overtaken, Relays
+from labplane_vpcs.relay import Binding, Overtaken, Relays
 from labplane_vpcs.rhost import resolve
 from labplane_vpcs.sockets import has_udp_port, open_files
 
@@ -108,8 +108,7 @@ class VPCSDriver(ProcessDriver):
 
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
-        async with self._launch_slot():
-            bound_by = await self._relays.make_way(lport) if lport is not None else None
+        async with self._launch_slot(), self._relays.binding(lport) as binding:
             if lport is not None and not self.lab.udp.is_free_on_host(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
@@ -117,7 +116,7 @@ class VPCSDriver(ProcessDriver):
             relay = await self._relays.expect(lport) if vm.data["has_relay"] else None
             try:
                 await super().launch(vm, session)
-                await self._until_up(vm, session, lport, bound_by)
+                await self._until_up(vm, session, lport, binding)
             except BaseException:
                 if relay is not None:
                     self._relays.finish(relay)
@@ -153,7 +152,7 @@ class VPCSDriver(ProcessDriver):
                 overdue.cancel()
                 self._launches.release()
 
-    async def _until_up(self, vm: VM, session: Session, lport: int | None, bound_by: float | None) -> None:
+    async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""
         assert session.process is not None  # noqa: S101 - launched
         pid = session.process.pid
@@ -166,7 +165,7 @@ class VPCSDriver(ProcessDriver):
             except OSError:
                 break
             failed = b" error [" in session.last_words
-            if bound_by is not None and (failed or time.monotonic() > bound_by):
+            if binding.overtaken:
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
             if failed or time.monotonic() > deadline:
                 break

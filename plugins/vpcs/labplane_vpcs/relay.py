@@ -7,7 +7,8 @@ to bind it before the attempt, and waits for the attempt otherwise.
 
 import asyncio
 import time
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 from labplane import Conflict, Lab
 from labplane_vpcs.sockets import thread_states
@@ -26,16 +27,25 @@ class Overtaken(Conflict):
     """The port was handed over, but could not be bound in time; to be tried again."""
 
 
+class Binding:
+    """One VPCS that is about to bind its lport.
+
+    overtaken: it was too slow: the port is guarded against a neighbour's relay now.
+    """
+
+    def __init__(self) -> None:
+        self.overtaken = False
+
+
 class Attempt:
     """One VPCS that will try for its relay socket, and the guard that keeps it from succeeding."""
 
     def __init__(self, lab: Lab, number: int) -> None:
         self.began = time.monotonic()
+        self.number = number
         self.over = asyncio.Event()
         self._lab = lab
-        self.number = number
         self._guards = ExitStack()
-        self.guard()
 
     @property
     def age(self) -> float:
@@ -57,20 +67,30 @@ class Attempt:
 
 
 class Relays:
-    """The attempts that are still ahead, by the port that they are for."""
+    """The attempts that are still ahead and the lports that are being bound, each by its port."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._attempts: dict[int, Attempt] = {}
+        self._bindings: dict[int, Binding] = {}
 
-    async def make_way(self, lport: int) -> float | None:
-        """Return when `lport` can be bound; if that must happen soon, until when (time.monotonic)."""
+    @asynccontextmanager
+    async def binding(self, lport: int | None) -> AsyncIterator[Binding]:
+        """Wait until `lport` can be bound; no guard takes it meanwhile without saying so."""
+        binding = Binding()
+        if lport is None:
+            yield binding
+            return
         while (attempt := self._attempts.get(lport)) is not None:
             if attempt.age < HAND_OVER_UNTIL:
                 attempt.hand_over()
-                return attempt.began + GUARDED_AGAIN_FROM
+                break
             await attempt.over.wait()
-        return None
+        self._bindings[lport] = binding
+        try:
+            yield binding
+        finally:
+            del self._bindings[lport]
 
     def left(self, lport: int) -> None:
         """The VPCS that had `lport` bound has ended: guard it, if another one will try for it."""
@@ -87,6 +107,8 @@ class Relays:
             else:  # of any VM with a tap device
                 await former.over.wait()
         self._attempts[number] = attempt = Attempt(self._lab, number)
+        if number not in self._bindings:
+            attempt.guard()
         return attempt
 
     def finish(self, attempt: Attempt) -> None:
@@ -100,6 +122,8 @@ class Relays:
         try:
             await asyncio.sleep(GUARDED_AGAIN_FROM - attempt.age)
             if not attempt.over.is_set():
+                if (binding := self._bindings.get(attempt.number)) is not None:
+                    binding.overtaken = True
                 attempt.guard()
             await asyncio.sleep(EARLIEST_ATTEMPT - attempt.age)
             while attempt.age < LATEST_ATTEMPT and thread_states(pid)[RELAY_THREAD:] != ["S"]:
