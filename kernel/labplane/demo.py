@@ -113,7 +113,7 @@ def _announced(server: subprocess.Popen[bytes], log: Path) -> str:
 
 
 @contextmanager
-def _two_linked_pcs(api: Api) -> Iterator[list[int]]:
+def _two_linked_pcs(api: Api) -> Iterator[tuple[int, int]]:
     """The console ports of two started PCs; their project is deleted on leaving."""
     project = f"/v1/projects/{api.call('POST', '/v1/projects', {})['project_id']}"
     try:
@@ -125,7 +125,7 @@ def _two_linked_pcs(api: Api) -> Iterator[list[int]]:
             api.call("POST", f"{path}/adapters/0/ports/0/nio", nio)
         for path in paths:
             api.call("POST", f"{path}/start", {})
-        yield [pc["console"] for pc in pcs]
+        yield pcs[0]["console"], pcs[1]["console"]
     finally:
         with suppress(DemoError):
             api.call("DELETE", project, {})
