@@ -16,6 +16,7 @@ from labplane_vpcs.sockets import has_udp_port, open_files
 
 MAC_IDS = 255
 UP_WITHIN = 10.0
+FREE_WITHIN = 0.1
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
 LAUNCH_SLOT_SECONDS = 0.25
 PORT = (0, 0)
@@ -109,7 +110,7 @@ class VPCSDriver(ProcessDriver):
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
         async with self._launch_slot(), self._relays.binding(lport) as binding:
-            if lport is not None and not self.lab.udp.is_free_on_host(lport):
+            if lport is not None and not await self._free_on_host(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
                 )
@@ -123,6 +124,13 @@ class VPCSDriver(ProcessDriver):
                 raise
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
+
+    async def _free_on_host(self, lport: int) -> bool:
+        """Asked for a moment: between fork and exec a neighbour's process has a copy of every socket, guards too."""
+        deadline = time.monotonic() + FREE_WITHIN
+        while not (free := self.lab.udp.is_free_on_host(lport)) and time.monotonic() < deadline:
+            await asyncio.sleep(0.001)
+        return free
 
     def typed(self, data: bytes) -> bytes:
         return data if self.lab.terminals.can_confine else data.replace(b"!", b"")
