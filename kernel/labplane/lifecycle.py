@@ -57,7 +57,7 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
             vm.console = console
     existed = False
     try:
-        existed = await asyncio.to_thread(_make_directory, vm)
+        existed = _make_directory(vm)
         given = {name: body[name] for name in driver.properties if name in body}
         await driver.configure(vm, given)
     except BaseException:
