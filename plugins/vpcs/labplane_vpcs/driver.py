@@ -3,12 +3,12 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
 from labplane_vpcs import script
+from labplane_vpcs.launches import Launches
 from labplane_vpcs.mac_ids import MacIds
 from labplane_vpcs.program import Program, Programs
 from labplane_vpcs.relay import Binding, Overtaken, Relays
@@ -18,7 +18,6 @@ from labplane_vpcs.sockets import has_udp_port, open_files
 UP_WITHIN = 10.0
 FREE_WITHIN = 0.1
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
-LAUNCH_SLOT_SECONDS = 0.25
 PORT = (0, 0)
 
 
@@ -41,7 +40,7 @@ class VPCSDriver(ProcessDriver):
         self._programs = Programs()
         self._relays = Relays(lab)
         self._mac_ids = MacIds()
-        self._launches = asyncio.Semaphore(LAUNCHES_AT_ONCE)
+        self._launches = Launches(LAUNCHES_AT_ONCE)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
         fresh = "mac_id" not in vm.data
@@ -119,7 +118,7 @@ class VPCSDriver(ProcessDriver):
 
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
-        async with self._launch_slot(), self._relays.binding(lport) as binding:
+        async with self._launches.slot(lport), self._relays.binding(lport) as binding:
             if lport is not None and not await self._free_on_host(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
@@ -152,18 +151,6 @@ class VPCSDriver(ProcessDriver):
 
     async def _program(self) -> Program:
         return await self._programs.find(self._config["program"])
-
-    @asynccontextmanager
-    async def _launch_slot(self) -> AsyncIterator[None]:
-        """Let a few launches go at a time, so that each is short; one that takes long makes room for the next."""
-        await self._launches.acquire()
-        overdue = asyncio.get_running_loop().call_later(LAUNCH_SLOT_SECONDS, self._launches.release)
-        try:
-            yield
-        finally:
-            if not overdue.cancelled() and overdue.when() > asyncio.get_running_loop().time():
-                overdue.cancel()
-                self._launches.release()
 
     async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""
