@@ -165,7 +165,7 @@ class VPCSDriver(ProcessDriver):
             except OSError:
                 break
             failed = b" error [" in session.last_words
-            if binding.overtaken:
+            if binding.overtaken or (failed and lport is not None and await self._free_on_host(lport)):
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
             if failed or time.monotonic() > deadline:
                 break
