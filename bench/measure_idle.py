@@ -25,7 +25,7 @@ async def idle(effort: Effort) -> list[Row]:
         share = (ours.cpu_seconds() - before) / (time.perf_counter() - began)
     return [
         Row(f"idle server: RSS (floor: {floor_memory:.1f} MiB)", "MiB", [memory], [], "at most 45 MiB", 45.0),
-        Row(f"idle server: processor, {effort.idle_seconds:g} s", "%", [share * 100], [], "0 %", 0.0),
+        Row(f"idle server: processor, {effort.idle_seconds:g} s", "%", [share * 100], [], "0 %, rounded", 0.5),
         Row("ready after spawn", "s", ready, [], "at most 0.5 s", 0.5),
     ]
 
