@@ -135,7 +135,7 @@ def _against_floor(what: str, rounds: Sequence[Times], limit: float) -> Row:
 
 
 def _growth(what: str, rounds: Sequence[Times]) -> Row:
-    """Both columns are labplane's: the end in the first, the beginning in the second."""
-    last = [statistics.median(ours[-EDGE:]) * 1000 for ours, _ in rounds]
-    first = [statistics.median(ours[:EDGE]) * 1000 for ours, _ in rounds]
-    return Row(what, "ms", last, first, "the same (up to 1.1)", 1.1)
+    """Both columns are labplane's, in POSTs of the floor at the same time: the end first, then the beginning."""
+    last = [statistics.median(ours[-EDGE:]) / statistics.median(bare[-EDGE:]) for ours, bare in rounds]
+    first = [statistics.median(ours[:EDGE]) / statistics.median(bare[:EDGE]) for ours, bare in rounds]
+    return Row(what, "POSTs", last, first, "the same (up to 1.1)", 1.1)
