@@ -126,7 +126,8 @@ class Plugins:
             raise PluginError(f"the name {name!r} is taken by {owner.distribution} {owner.version}")
         cls = candidate.load()
         if not (isinstance(cls, type) and issubclass(cls, Plugin)):
-            raise PluginError(f"{cls!r} is not a subclass of labplane.Plugin")
+            given = cls.__qualname__ if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
+            raise PluginError(f"{given} is not a subclass of labplane.Plugin")
         hooks = _hooks(cls)
         for key, schema in cls.settings.items():
             check(schema, f"the setting {key}")
