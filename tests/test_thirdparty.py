@@ -1,4 +1,4 @@
-"""labplane from a wheel in a fresh environment, with plugins of strangers beside it: one that works, many that do not."""
+"""labplane from a wheel in a fresh environment, beside plugins of strangers: one that works, many that do not."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from broken import CAUSES, CONFIG, VERSION
-
 from support import Server, Viewer, free_range, running
 
 BROKEN = "labplane-broken"
