@@ -32,9 +32,9 @@ def play(url: str | None, exits: bool, say: Say) -> int:
 
     exits: end then, instead of leaving the lab running until Ctrl-C.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # to end in order, as after Ctrl-C
     with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):  # to end in order, as after Ctrl-C
+            stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         try:
             api = Api(url.rstrip("/") if url else stack.enter_context(_own_server(say)), say)
             lab = stack.enter_context(_two_linked_pcs(api))
@@ -113,7 +113,7 @@ def _announced(server: subprocess.Popen[bytes], log: Path) -> str:
 
 
 @contextmanager
-def _two_linked_pcs(api: Api) -> Iterator[list[int]]:
+def _two_linked_pcs(api: Api) -> Iterator[tuple[int, int]]:
     """The console ports of two started PCs; their project is deleted on leaving."""
     project = f"/v1/projects/{api.call('POST', '/v1/projects', {})['project_id']}"
     try:
@@ -125,7 +125,7 @@ def _two_linked_pcs(api: Api) -> Iterator[list[int]]:
             api.call("POST", f"{path}/adapters/0/ports/0/nio", nio)
         for path in paths:
             api.call("POST", f"{path}/start", {})
-        yield [pc["console"] for pc in pcs]
+        yield pcs[0]["console"], pcs[1]["console"]
     finally:
         with suppress(DemoError):
             api.call("DELETE", project, {})

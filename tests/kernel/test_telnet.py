@@ -226,7 +226,7 @@ async def read_until(client: socket.socket, end: bytes) -> bytes:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
+    while not true():
         await asyncio.sleep(0.001)
 
 
