@@ -32,9 +32,9 @@ def play(url: str | None, exits: bool, say: Say) -> int:
 
     exits: end then, instead of leaving the lab running until Ctrl-C.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # to end in order, as after Ctrl-C
     with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):  # to end in order, as after Ctrl-C
+            stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         try:
             api = Api(url.rstrip("/") if url else stack.enter_context(_own_server(say)), say)
             lab = stack.enter_context(_two_linked_pcs(api))

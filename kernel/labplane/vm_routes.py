@@ -42,6 +42,8 @@ class DriverError(ValueError):
 
 def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
     """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
+    if not isinstance(driver, Driver):
+        raise DriverError(f"drivers() must give labplane.Driver objects, not {driver!r}")
     kind = getattr(driver, "kind", None)
     if not isinstance(kind, str) or not (kind.isascii() and kind.replace("_", "").isalnum() and kind.islower()):
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
