@@ -180,10 +180,13 @@ def test_the_project_stands_alone() -> None:
     """Nothing refers to a place on the machine where it was written."""
     words = re.compile("/" + "work\\b|" + "shared" + "/")
     named = re.compile(r"\.(py|md|toml|cfg|yml|yaml|txt|sh|json)$|/(Makefile|run)$")
-    hidden = (".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist")
+    hidden = (".git", "venv", "node_modules", "__pycache__", "build", "dist")
     for path in TREE.rglob("*"):
         inside = path.relative_to(TREE)
-        if any(part in hidden or part.endswith("_cache") for part in inside.parts) or not path.is_file():
+        if (
+            any(part in hidden or part.startswith(".venv") or part.endswith("_cache") for part in inside.parts)
+            or not path.is_file()
+        ):
             continue
         if named.search(f"/{inside}"):
             found = words.search(path.read_text(errors="replace"))
