@@ -52,7 +52,7 @@ def _only_for_types(node: ast.AST) -> bool:
 
 def rooms(path: Path, *, everywhere: bool) -> set[str]:
     """The kernel's modules that a module of the kernel imports."""
-    found = set()
+    found: set[str] = set()
     for module, names in imports(path, everywhere=everywhere):
         assert not module.startswith("."), f"{path} imports relatively"
         if module == "labplane":

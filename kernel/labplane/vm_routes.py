@@ -159,7 +159,7 @@ async def vm_object(vm: VM) -> dict[str, Any]:
 
 
 async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
-    return await vm_object(await lifecycle.create(lab, driver, request.project_id, request.body))
+    return await lifecycle.create(lab, driver, request.project_id, request.body, vm_object)
 
 
 async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:
