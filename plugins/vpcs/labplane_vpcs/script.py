@@ -1,6 +1,5 @@
 """The startup script of a VPCS: a file in its directory (M-7, M-8, M-11)."""
 
-import os
 import re
 from pathlib import Path
 
@@ -43,7 +42,3 @@ def _replace(directory: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-
-
-def exists(directory: Path) -> bool:
-    return os.path.lexists(directory / NAME)
