@@ -11,6 +11,16 @@ from hypothesis import strategies as st
 from labplane import BadRequest
 from labplane.jsonbody import MAX_DEPTH, parse
 
+
+def refusal(body: bytes) -> str | None:
+    """What the BadRequest for `body` says; None when it is parsed."""
+    try:
+        parse(body)
+    except BadRequest as error:
+        return str(error)
+    return None
+
+
 leaves = st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]))
 values: st.SearchStrategy[Any] = st.recursive(
@@ -30,13 +40,12 @@ def test_what_json_dumps_gives_parses_back(value: Any, ascii_only: bool, indent:
 @example(b"-")
 @example(b'"\\ud83d"')
 def test_any_bytes_give_a_value_or_a_bad_request(body: bytes) -> None:
-    try:
-        value = parse(body)
-    except BadRequest as error:
-        assert str(error).startswith("The body ")
-    else:
-        assert json.loads(body) == value
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    if (sentence := refusal(body)) is not None:
+        assert sentence.startswith("The body ")
+        return
+    value = parse(body)
+    assert json.loads(body) == value
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[1e400]", "9" * 5000])
@@ -85,11 +94,8 @@ def test_brackets_in_text_or_side_by_side_are_no_nesting() -> None:
 
 def test_deep_nesting_with_an_escaped_emoji_is_no_crash() -> None:
     """The search for lone surrogates recurses too."""
-    for depth in (900, 980, MAX_DEPTH):
-        try:
-            parse(b"[" * depth + rb'"\ud83d\ude00"' + b"]" * depth)
-        except BadRequest as error:
-            assert "nested" in str(error)
+    for depth in range(900, MAX_DEPTH + 1):
+        assert "nested" in (refusal(b"[" * depth + rb'"\ud83d\ude00"' + b"]" * depth) or "nested")
 
 
 def test_of_repeated_members_the_last_one_wins() -> None:
@@ -97,17 +103,14 @@ def test_of_repeated_members_the_last_one_wins() -> None:
 
 
 def test_the_message_says_where_the_mistake_is() -> None:
-    with pytest.raises(BadRequest, match="Expecting property name .* at line 2, column 1"):
+    with pytest.raises(BadRequest, match=r"Expecting property name .* at line 2, column 1"):
         parse(b"{\n'a': 1}")
     with pytest.raises(BadRequest, match="not UTF-8: byte 2 "):
         parse(b'"a\xff"')
 
 
 def test_too_deep_for_the_stack_that_is_left_is_a_bad_request() -> None:
-    def further_down(levels: int) -> Any:
-        return parse(b"[" * 900 + b"]" * 900) if levels == 0 else further_down(levels - 1)
+    def further_down(levels: int) -> str | None:
+        return refusal(b"[" * 900 + b"]" * 900) if levels == 0 else further_down(levels - 1)
 
-    try:
-        further_down(700)
-    except BadRequest as error:
-        assert "nested" in str(error)
+    assert "nested" in (further_down(700) or "nested")
