@@ -244,7 +244,7 @@ def test_a_privileged_number_that_we_may_not_bind_counts_as_taken(monkeypatch: p
         def bind(self, _: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(room.socket, "socket", Refusing)
+    monkeypatch.setattr(socket, "socket", Refusing)
     assert not udp_free(1)
     assert not tcp_free(1)
 
@@ -254,7 +254,7 @@ def test_a_host_that_cannot_bind_at_all_is_no_port_in_use(monkeypatch: pytest.Mo
         def bind(self, _: object) -> None:
             raise OSError(99, "Cannot assign requested address")
 
-    monkeypatch.setattr(room.socket, "socket", Broken)
+    monkeypatch.setattr(socket, "socket", Broken)
     with pytest.raises(OSError, match="Cannot assign"):
         udp_free(1)
 
