@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,11 @@ class Server:
     def children(self) -> list[int]:
         """The pids of the processes that the server has started and that still run."""
         found = []
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                _, parent, *_ = entry.read_text().rpartition(")")[2].split()
+                if int(parent) == self.process.pid:
+                    found.append(int(entry.parent.name))
         return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:

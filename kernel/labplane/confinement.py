@@ -39,8 +39,9 @@ def available() -> bool:
 def only_execute(programs: Iterable[Path]) -> None:
     """From now on the calling thread and its children can execute `programs` and nothing else.
 
-    Cannot be undone. A program's loader must be among `programs`, see `with_loader`. Raises OSError when a program
-    does not exist or the kernel refuses.
+    Cannot be undone. A program's loader must be among `programs`, see `with_loader`; it is a way out for a program that
+    can be told to execute the loader itself with arguments, not for one that hands commands to a shell. Raises OSError
+    when a program does not exist or the kernel refuses.
     """
     access = struct.pack("=Q", LANDLOCK_ACCESS_FS_EXECUTE)
     ruleset = _call(

@@ -63,7 +63,10 @@ class Driver(ABC):
         """Look at `nio` before it is put in; raise BadRequest or Conflict when it can never work."""
 
     async def show(self, vm: "VM") -> Mapping[str, Any]:
-        """The driver's own members of the VM object: every one of `properties` and `readonly`."""
+        """The driver's own members of the VM object: every one of `properties` and `readonly`.
+
+        The only method that may be called while another works on `vm`: a list of VMs waits for none of them (L-2).
+        """
         return {name: vm.settings.get(name) for name in self.properties}
 
     @abstractmethod

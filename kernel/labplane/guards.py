@@ -29,7 +29,11 @@ class Guard:
                     host = value
                 elif name == b"origin":
                     origin = value
-            if reason := self._complaint(host, origin):
+            try:
+                reason = self._complaint(host, origin)
+            except ValueError:  # what urlsplit makes of "[" and of bytes beyond ASCII
+                reason = "The Host or Origin header of the request is garbled."
+            if reason is not None:
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close", "code": 1008})
                 else:

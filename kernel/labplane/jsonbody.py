@@ -23,14 +23,14 @@ def parse(body: bytes) -> Any:
         raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
     try:
         value = _decoder.decode(text)
+        if "\\ud" in text or "\\uD" in text:
+            _refuse_surrogates(value)
     except json.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.") from None
     except ValueError as error:
         raise BadRequest(f"The body is not JSON that can be used here: {error}.") from None
-    if "\\ud" in text or "\\uD" in text:
-        _refuse_surrogates(value)
     return value
 
 

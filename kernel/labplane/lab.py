@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,16 @@ class Lab:
             self.routes.add(compiled)
 
         return merge
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Forget what was left with `at_start` and `at_end` meanwhile, if it fails."""
+        starters, enders = len(self._starters), len(self._enders)
+        try:
+            yield
+        except BaseException:
+            del self._starters[starters:], self._enders[enders:]
+            raise
 
     async def _remove(self, vm: VM) -> None:
         async with vm.lock:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("labplane")
 
 
-async def create(lab: "Lab", driver: "Driver", project_id: str, body: Mapping[str, Any]) -> VM:
-    """A new VM, or the one of that id if the project has it already (M-6); nothing remains of one that fails (M-5)."""
+async def create(
+    lab: "Lab", driver: "Driver", project_id: str, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]
+) -> Any:
+    """`show` of a new VM, or of the one of that id if the project has it already (M-6), with its lock held.
+
+    Nothing remains of a VM that cannot be made (M-5).
+    """
     given = body.get("vm_id")
     vm_id = given.lower() if isinstance(given, str) else str(uuid4())
     while (known := lab.vms.get(vm_id)) is not None:
@@ -28,8 +33,9 @@ async def create(lab: "Lab", driver: "Driver", project_id: str, body: Mapping[st
             raise Conflict(f"The vm_id {vm_id} belongs to {known} of project {known.project_id}.")
         async with known.lock:
             if not known.gone:
-                return known
+                return await show(known)
     await lab.leftovers.settle(vm_id)
+    lab.require_project(project_id)  # which may have gone while we waited
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
     vm = VM(lab, driver, project_id, vm_id, body["name"])
@@ -43,7 +49,7 @@ async def create(lab: "Lab", driver: "Driver", project_id: str, body: Mapping[st
             raise
         vm.listed = True
         lab.leftovers.forget(vm)
-    return vm
+        return await show(vm)
 
 
 async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:

@@ -1,12 +1,18 @@
 """The log of what an emulator printed: one file that starts anew with each start and stays within bounds."""
 
+import logging
 from pathlib import Path
+
+log = logging.getLogger("labplane")
 
 LIMIT = 1024 * 1024
 
 
 class LogFile:
-    """Appends to the file `path`, emptied first; beyond 1 MiB the older half moves to ``<path>.1``."""
+    """Appends to the file `path`, emptied first; beyond 1 MiB the older half moves to ``<path>.1``.
+
+    Where writing fails, on a full disk for one, the log ends and what it is the log of goes on.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -16,6 +22,16 @@ class LogFile:
     def write(self, data: bytes) -> None:
         if self._file.closed:
             return
+        try:
+            self._append(data)
+        except OSError as error:
+            log.warning("%s is not continued: %s", self.path, error.strerror)
+            self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _append(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > LIMIT // 2:
             self._file.close()
@@ -23,6 +39,3 @@ class LogFile:
             self._file = self.path.open("wb", buffering=0)
             self._size = len(data)
         self._file.write(data)
-
-    def close(self) -> None:
-        self._file.close()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from labplane.drivers import Driver
 from labplane.hookspecs import HOOKS, NAMESPACE, Hooks, Plugin
 from labplane.schemas import Schema, SchemaError, check, complaint
 
@@ -123,29 +122,31 @@ class Plugins:
         name = candidate.name
         other = self._manager.get_plugin(name)
         if other is not None:
-            owner = next(one for one in self.reports if one.name == name)
+            owner = next(one for one in self.reports if one.name == name and one.state == "active")
             raise PluginError(f"the name {name!r} is taken by {owner.distribution} {owner.version}")
         cls = candidate.load()
         if not (isinstance(cls, type) and issubclass(cls, Plugin)):
-            raise PluginError(f"{cls!r} is not a subclass of labplane.Plugin")
+            given = cls.__qualname__ if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
+            raise PluginError(f"{given} is not a subclass of labplane.Plugin")
         hooks = _hooks(cls)
         for key, schema in cls.settings.items():
             check(schema, f"the setting {key}")
         config = self._config(name, cls.settings, self._lab.settings.plugins)
-        plugin = cls(self._lab, MappingProxyType(config))
-        self._manager.register(plugin, name)
-        try:
-            self._manager.check_pending()
-            schemas = self._lab.schemas.copy()
-            named = {key: schema for given in self._ask("schemas", plugin) for key, schema in given.items()}
-            schemas.add(named)
-            drivers = [driver for given in self._ask("drivers", plugin) for driver in given]
-            routes = [route for given in self._ask("routes", plugin) for route in given]
-            merge = self._lab.compile(drivers, routes, schemas)
-        except BaseException:
-            self._manager.unregister(plugin, name)
-            raise
-        merge()
+        with self._lab.all_or_nothing():
+            plugin = cls(self._lab, MappingProxyType(config))
+            try:
+                self._manager.register(plugin, name)
+                self._manager.check_pending()
+                schemas = self._lab.schemas.copy()
+                schemas.add(self._ask("schemas", plugin, Mapping) if "schemas" in hooks else {})
+                drivers = list(self._ask("drivers", plugin, Iterable) if "drivers" in hooks else ())
+                routes = list(self._ask("routes", plugin, Iterable) if "routes" in hooks else ())
+                merge = self._lab.compile(drivers, routes, schemas)
+            except BaseException:
+                if self._manager.has_plugin(name):  # register may have stopped half-way
+                    self._manager.unregister(plugin, name)
+                raise
+            merge()
         self._configs[name] = config
         self.config_schemas[name] = cls.settings
         report.state = "active"
@@ -153,18 +154,15 @@ class Plugins:
         report.kinds = [driver.kind for driver in drivers]
         report.routes = [f"{route.method} {route.path}" for route in routes]
 
-    def _ask(self, name: str, plugin: Plugin) -> list[Any]:
+    def _ask(self, name: str, plugin: Plugin, wanted: type) -> Any:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
-        answers: list[Any] = self._manager.subset_hook_caller(name, others)()
-        for answer in answers:
-            wanted = Mapping if name == "schemas" else Iterable
-            if not isinstance(answer, wanted) or isinstance(answer, str):
-                raise PluginError(f"{name}() must give a {wanted.__name__.lower()}, not {type(answer).__name__}")
-            if name == "drivers":
-                for driver in answer:
-                    if not isinstance(driver, Driver):
-                        raise PluginError(f"drivers() must give labplane.Driver objects, not {driver!r}")
-        return answers
+        answers = self._manager.subset_hook_caller(name, others)()
+        answer = answers[0] if answers else None
+        if not isinstance(answer, wanted) or isinstance(answer, str):
+            form = "a mapping" if wanted is Mapping else "an iterable"
+            given = "None" if answer is None else type(answer).__name__
+            raise PluginError(f"{name}() must give {form}, not {given}")
+        return answer
 
     def _config(self, name: str, schemas: Mapping[str, Schema], tables: Mapping[str, Any]) -> dict[str, Any]:
         given = tables.get(name, {})

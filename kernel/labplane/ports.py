@@ -4,7 +4,7 @@ import errno
 import heapq
 import socket
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -65,8 +65,7 @@ class PortPool:
         self._fresh = first
         self._returned: list[int] = []
         self._in_returned: set[int] = set()
-        self._unclaimed: deque[tuple[float, int]] = deque()
-        self._deadlines: dict[int, float] = {}
+        self._unclaimed: OrderedDict[int, float] = OrderedDict()  # since when, oldest first
         self._guards: dict[int, socket.socket] = {}
 
     def __len__(self) -> int:
@@ -97,7 +96,7 @@ class PortPool:
                     occupied.pop()
                     self._owners[number] = owner
                     if owner is None:
-                        self._await_claim(number)
+                        self._unclaimed[number] = time.monotonic()
                     return number
         finally:
             for number in occupied:
@@ -118,13 +117,14 @@ class PortPool:
         if holder is not None and holder not in (owner, heir_of):
             raise Conflict(f"The {self.name} {number} is held by {holder}.")
         self._owners[number] = owner
-        self._deadlines.pop(number, None)
+        self._unclaimed.pop(number, None)
 
     def reserve(self, number: int, owner: Hashable) -> None:
         """Lease this very number of the range to `owner`.
 
         Raises Conflict when it lies outside the range, another owner has it, or another program does (M-4).
         """
+        self._expire()
         if not self.first <= number <= self.last:
             raise Conflict(f"The {self.name} {number} is outside the range {self.first}-{self.last}.")
         if number not in self._owners and not self.is_free_on_host(number):
@@ -135,7 +135,7 @@ class PortPool:
         """Give `number` back. Does nothing when it is not `owner`'s (U-5)."""
         if number in self._owners and self._owners[number] == owner:
             del self._owners[number]
-            self._deadlines.pop(number, None)
+            self._unclaimed.pop(number, None)
             self._give_back(number)
 
     def release_all(self, owner: Hashable) -> None:
@@ -193,14 +193,10 @@ class PortPool:
             self._in_returned.add(number)
             heapq.heappush(self._returned, number)
 
-    def _await_claim(self, number: int) -> None:
-        deadline = time.monotonic() + self.patience
-        self._deadlines[number] = deadline
-        self._unclaimed.append((deadline, number))
-
     def _expire(self) -> None:
-        now = time.monotonic()
-        while self._unclaimed and self._unclaimed[0][0] <= now:
-            deadline, number = self._unclaimed.popleft()
-            if self._deadlines.get(number) == deadline:
-                self.release(number, None)
+        latest = time.monotonic() - self.patience
+        while self._unclaimed:
+            number, since = next(iter(self._unclaimed.items()))
+            if since > latest:
+                break
+            self.release(number, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, compile_path
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
@@ -236,16 +236,15 @@ class RouteTable:
     def compile(self, routes: Iterable[Route], schemas: Schemas) -> list[_Compiled]:
         """`routes`, checked against the table and each other. Raises RouteError or SchemaError; changes nothing."""
         taken = {route.key: route for route in self.routes}
+        paths = {path: resource.path for path, resource in self._resources.items()}
         compiled = []
         for route in routes:
             _check(route)
             if (other := taken.get(route.key)) is not None:
                 raise RouteError(f"the route {route.method} {route.path} is taken by {other.method} {other.path}")
-            resource = self._resources.get(route.key[1])
-            if resource is not None and resource.path != route.path:
-                raise RouteError(
-                    f"the route {route.method} {route.path} must name its parameters as in {resource.path}"
-                )
+            path = paths.setdefault(route.key[1], route.path)
+            if path != route.path:
+                raise RouteError(f"the route {route.method} {route.path} must name its parameters as in {path}")
             taken[route.key] = route
             where = f"{route.method} {route.path}"
             if route.reply is not None:
@@ -272,5 +271,9 @@ def _check(route: object) -> None:
         raise RouteError(f"{route.path}: the method {route.method!r} is none of GET, POST, PUT, PATCH, DELETE")
     if not route.path.startswith("/") or (route.path != "/" and route.path.endswith("/")):
         raise RouteError(f"the path {route.path!r} must begin with / and not end with it")
+    try:
+        compile_path(route.path)
+    except (AssertionError, ValueError) as error:
+        raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
     if not inspect.iscoroutinefunction(route.endpoint):
         raise RouteError(f"{route.method} {route.path}: its endpoint must be an async function")

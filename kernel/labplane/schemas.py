@@ -23,6 +23,9 @@ LabValidator: type[Validator] = validators.extend(  # type: ignore[no-untyped-ca
 
 PREFIX = "labplane:"
 
+_DATA = ("enum", "const", "default", "examples")  # keywords whose values are no schemas
+_BY_NAME = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # schemas by any name
+
 
 class SchemaError(ValueError):
     """A schema is no valid JSON Schema, or refers to one that nobody registered."""
@@ -95,7 +98,7 @@ def check(schema: Schema, where: str) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise SchemaError(f"{where}: a schema is a mapping, not {type(schema).__name__}")
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(schema, default=dict))
+        plain: dict[str, Any] = json.loads(json.dumps(schema, default=dict, allow_nan=False))
         LabValidator.check_schema(plain)
     except (TypeError, ValueError) as error:
         raise SchemaError(f"{where}: a schema must consist of JSON values: {error}") from None
@@ -107,7 +110,10 @@ def check(schema: Schema, where: str) -> dict[str, Any]:
 
 def complaint(validator: Validator, value: Any) -> str | None:
     """Why `value` does not satisfy the schema, as one sentence that names the field; None when it does."""
-    error = best_match(validator.iter_errors(value))
+    try:
+        error = best_match(validator.iter_errors(value))
+    except RecursionError:  # from printing what it found
+        return "the body is nested too deep where something simpler belongs"
     return None if error is None else describe(error)
 
 
@@ -149,20 +155,20 @@ def describe(error: ValidationError) -> str:
 
 def _references(part: Any) -> Iterator[str]:
     if isinstance(part, Mapping):
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            yield reference
+        yield from (part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
         for key, inner in part.items():
-            if key not in ("enum", "const", "default", "examples"):
+            if key in _BY_NAME and isinstance(inner, Mapping):
+                yield from _references(list(inner.values()))
+            elif key not in _DATA:
                 yield from _references(inner)
-    elif isinstance(part, list | tuple):
+    elif isinstance(part, list):
         for inner in part:
             yield from _references(inner)
 
 
 def _kind(value: Any) -> str:
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def _quoted(names: Any) -> str:

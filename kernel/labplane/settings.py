@@ -69,7 +69,7 @@ class Settings:
     source: where they come from, for messages.
     """
 
-    FIXED: ClassVar[tuple[str, ...]] = ("host", "port", "projects_dir", "access_log", "strict", "disabled")
+    FIXED: ClassVar[tuple[str, ...]] = ("host", "port", "projects_dir", "log_level", "access_log", "strict", "disabled")
 
     host: str = "127.0.0.1"
     port: int = 8000

@@ -42,6 +42,8 @@ class DriverError(ValueError):
 
 def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
     """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
+    if not isinstance(driver, Driver):
+        raise DriverError(f"drivers() must give labplane.Driver objects, not {driver!r}")
     kind = getattr(driver, "kind", None)
     if not isinstance(kind, str) or not (kind.isascii() and kind.replace("_", "").isalnum() and kind.islower()):
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
@@ -157,7 +159,7 @@ async def vm_object(vm: VM) -> dict[str, Any]:
 
 
 async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
-    return await vm_object(await lifecycle.create(lab, driver, request.project_id, request.body))
+    return await lifecycle.create(lab, driver, request.project_id, request.body, vm_object)
 
 
 async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:

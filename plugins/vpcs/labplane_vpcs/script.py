@@ -7,6 +7,11 @@ from pathlib import Path
 NAME = "startup.vpc"
 
 
+def exists(directory: Path) -> bool:
+    """True when there is a script; one system call, unlike reading it."""
+    return os.path.lexists(directory / NAME)
+
+
 def read(directory: Path) -> str | None:
     """The script as it is now, undecodable bytes replaced; None when there is none."""
     try:
@@ -43,7 +48,3 @@ def _replace(directory: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-
-
-def exists(directory: Path) -> bool:
-    return os.path.lexists(directory / NAME)

@@ -1,0 +1,100 @@
+"""Web pages and rebound names are kept away (B-17)."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from labplane.guards import Guard
+
+
+def ask(guard: Guard, kind: str = "http", **headers: str) -> int | None:
+    """The status with which the guard refuses; None when it lets through."""
+    scope = {"type": kind, "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]}
+    sent: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": f"{kind}.disconnect"}
+
+    asyncio.run(guard(scope, receive, send))
+    if not sent:
+        return None
+    if kind == "websocket":
+        return int(sent[0]["code"])
+    assert json.loads(sent[1]["body"])["status"] == sent[0]["status"]
+    return int(sent[0]["status"])
+
+
+async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
+
+
+LOOPBACK = "127.0.0.1"
+ANYWHERE = "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST", "lab.localhost"]
+)
+def test_on_loopback_the_names_of_loopback_are_fine(host: str) -> None:
+    assert ask(Guard(behind, LOOPBACK), host=host) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "10.0.0.1:8000", "localhost.evil.example", "", ":80", "127.0.0.1.x", "[::2]"]
+)
+def test_on_loopback_any_other_name_is_refused(host: str) -> None:
+    assert ask(Guard(behind, LOOPBACK), host=host) == 403
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "[x]:1", "a]b", "\xff", "localhost:8000:1", "//", "@", "[v1.x]"])
+@pytest.mark.parametrize("bound", [LOOPBACK, ANYWHERE])
+def test_a_garbled_name_is_no_crash(host: str, bound: str) -> None:
+    guard = Guard(behind, bound)
+    assert ask(guard, host=host) in (None, 403)
+    assert ask(guard, host="localhost", origin=host) == 403
+    assert ask(guard, host="localhost", origin=f"http://{host}") == 403
+
+
+def test_elsewhere_any_name_is_fine_and_none_at_all() -> None:
+    assert ask(Guard(behind, ANYWHERE), host="lab.example:8000") is None
+    assert ask(Guard(behind, ANYWHERE)) is None
+    assert ask(Guard(behind, LOOPBACK)) is None, "HTTP/1.0 has no Host"
+
+
+@pytest.mark.parametrize("bound", [LOOPBACK, "localhost", "::1", ANYWHERE])
+def test_pages_of_the_server_itself_are_let_through_and_those_of_others_are_not(bound: str) -> None:
+    guard = Guard(behind, bound)
+    for _ in range(2):
+        assert ask(guard, host="localhost:8000", origin="http://localhost:8000") is None
+        assert ask(guard, host="localhost:8000", origin="http://LOCALHOST:8000") is None
+        for origin in ("http://evil.example", "http://localhost:8001", "null", "", "http://localhost"):
+            assert ask(guard, host="localhost:8000", origin=origin) == 403
+    assert ask(guard, origin="http://localhost") == 403
+
+
+def test_a_websocket_is_refused_by_closing_it() -> None:
+    assert ask(Guard(behind, LOOPBACK), "websocket", host="evil.example") == 1008
+    assert ask(Guard(behind, LOOPBACK), "websocket", host="localhost") is None
+
+
+def test_the_lifespan_passes() -> None:
+    reached: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["type"])
+
+    asyncio.run(Guard(app, LOOPBACK)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert reached == ["lifespan"]
+
+
+def test_names_that_were_seen_are_remembered_but_not_without_end() -> None:
+    guard = Guard(behind, LOOPBACK)
+    for port in range(1000):
+        assert ask(guard, host=f"localhost:{port}") is None
+    assert len(guard._known) == 16

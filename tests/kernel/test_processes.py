@@ -1,0 +1,383 @@
+"""Real processes on real terminals: what they find, what they print, how they end, and what is left of them."""
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from labplane import Unavailable, confinement, find_program
+from labplane.processes import INPUT_LIMIT, Process, Terminals
+from labplane.serving import _prepare_process
+
+SH = "/bin/sh"
+
+
+class Child:
+    """A process with what it printed and how it ended."""
+
+    process: Process
+
+    def __init__(self, terminals: Terminals) -> None:
+        self.terminals = terminals
+        self.output = b""
+        self.ends: list[int] = []
+
+    def printed(self, data: bytes) -> None:
+        self.output += data
+
+    async def until(self, words: bytes) -> None:
+        async with asyncio.timeout(20):
+            while words not in self.output:
+                await asyncio.sleep(0.002)
+
+    async def wait(self) -> int:
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def child(cwd: Path, *command: str, **more: Any) -> AsyncIterator[Child]:
+    terminals = Terminals()
+    one = Child(terminals)
+    one.process = await terminals.spawn(command, cwd=cwd, on_output=one.printed, on_exit=one.ends.append, **more)
+    try:
+        yield one
+    finally:
+        terminals.kill_all()
+        await one.wait()
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    def run(main: Any) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(main)
+
+    return run
+
+
+def said(cwd: Path, run: Callable[[Any], Any], script: str, **more: Any) -> list[str]:
+    """The lines that a shell script prints."""
+
+    async def main() -> bytes:
+        async with child(cwd, SH, "-c", script, **more) as one:
+            await one.wait()
+            return one.output
+
+    return run(main()).decode().splitlines()  # type: ignore[no-any-return]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def gone(pid: int) -> None:
+    end = time.monotonic() + 10
+    while alive(pid):
+        assert time.monotonic() < end, f"{pid} still runs"
+        time.sleep(0.005)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_what_is_typed_is_read_and_what_is_printed_is_passed_on(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        async with child(tmp_path, "/bin/cat") as one:
+            one.process.write(b"over\n")
+            await one.until(b"over\r\nover\r\n")
+            one.process.write(b"\x04")
+            assert await one.wait() == 0
+            assert one.ends == [0]
+            one.process.write(b"too late\n")
+            one.process.kill()
+            assert await one.process.stop() == 0
+
+    run(main())
+
+
+def test_a_process_leads_a_session_on_a_controlling_terminal(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    script = (
+        'exec 3</dev/tty && echo opened; tty; cut -d" " -f 1,5,6,7 /proc/$$/stat; echo $$;'
+        "test -t 0 -a -t 1 -a -t 2; echo $?"
+    )
+    opened, terminal, stat, pid, are_terminals = said(tmp_path, run, script)
+    assert opened == "opened"
+    assert terminal.startswith("/dev/pts/")
+    assert stat.split()[:3] == [pid, pid, pid], "process, group and session are one"
+    assert stat.split()[3] != "0"
+    assert are_terminals == "0"
+
+
+def test_a_process_runs_in_its_directory_and_the_server_stays_in_its_own(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    before = Path.cwd()
+    assert said(tmp_path, run, "/bin/pwd") == [str(tmp_path)]
+    assert Path.cwd() == before
+
+
+def test_where_a_thread_may_have_no_directory_of_its_own_the_servers_is_borrowed(
+    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some containers forbid unshare."""
+
+    def forbidden() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(confinement, "own_working_directory", forbidden)
+    before = Path.cwd()
+    directories = [tmp_path / str(number) for number in range(8)]
+
+    async def pwd(directory: Path) -> str:
+        directory.mkdir()
+        async with child(directory, "/bin/pwd") as one:
+            await one.wait()
+            return one.output.decode().strip()
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(pwd(directory) for directory in directories))
+
+    assert run(main()) == [str(directory) for directory in directories]
+    assert Path.cwd() == before
+
+
+def test_a_process_finds_a_small_environment_or_exactly_the_one_given(
+    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    monkeypatch.setenv("LANG", "C")
+
+    def environment(**more: Any) -> set[str]:
+        return {line.split("=")[0] for line in said(tmp_path, run, "exec /usr/bin/env", **more)} - {"PWD", "_"}
+
+    assert environment() == {"PATH", "HOME", "LANG", "TERM"}
+    assert environment(environment={"A": "b"}) == {"A"}
+
+
+def test_a_process_inherits_nothing_but_its_terminal_and_no_blocked_signal(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    """Not even what the server itself inherited from whoever started it."""
+    inherited = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(inherited, True)
+    _prepare_process()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        lines = said(tmp_path, run, "readlink /proc/$$/fd/*; grep -E '^Sig(Blk|Ign)' /proc/self/status")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+        os.close(inherited)
+    terminals = [line for line in lines if line.startswith("/")]
+    assert len(terminals) == 3
+    assert len(set(terminals)) == 1
+    masks = dict(line.split(":\t") for line in lines if line.startswith("Sig"))
+    assert int(masks["SigBlk"], 16) == 0
+    assert int(masks["SigIgn"], 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+def test_the_end_is_noticed_at_once_with_all_that_was_printed_before(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    """S-7."""
+
+    async def main() -> None:
+        async with child(tmp_path, SH, "-c", "echo last words; exit 7") as one:
+            assert await one.wait() == 7
+            assert one.output == b"last words\r\n"
+            assert one.ends == [7]
+        async with child(tmp_path, SH, "-c", "kill -9 $$") as one:
+            assert await one.wait() == -signal.SIGKILL
+
+    run(main())
+
+
+def test_a_burst_of_output_comes_whole_and_in_order(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        async with child(tmp_path, "/usr/bin/seq", "200000") as one:
+            assert await one.wait() == 0
+            assert one.output.split() == [str(number).encode() for number in range(1, 200001)]
+
+    run(main())
+
+
+def test_stop_sends_sigterm_and_waits(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    """S-5."""
+
+    async def main() -> None:
+        async with child(
+            tmp_path, SH, "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"
+        ) as one:
+            await one.until(b"up")
+            assert await one.process.stop() == 3
+            assert b"bye" in one.output
+            assert not alive(one.process.pid)
+
+    run(main())
+
+
+def test_who_ignores_sigterm_gets_sigkill(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    """S-5."""
+
+    async def main() -> None:
+        async with child(tmp_path, SH, "-c", "trap '' TERM HUP; echo up; while :; do sleep 0.1; done") as one:
+            await one.until(b"up")
+            began = time.monotonic()
+            assert await one.process.stop(0.1) == -signal.SIGKILL
+            assert 0.1 <= time.monotonic() - began < 3
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "exit"])
+def test_what_a_process_started_ends_with_it(how: str, tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    """B-11: whether it is stopped, killed or ends by itself."""
+    script = "trap '' HUP; sh -c 'trap \"\" TERM HUP; echo pid $$; while :; do sleep 0.1; done' & read answer; exit 0"
+
+    async def main() -> int:
+        async with child(tmp_path, SH, "-c", script) as one:
+            await one.until(b"pid ")
+            await one.until(b"\r\n")
+            pid = int(one.output.split()[1])
+            assert alive(pid)
+            if how == "stop":
+                await one.process.stop()
+            elif how == "kill":
+                one.process.kill()
+            else:
+                one.process.write(b"\n")
+            await one.wait()
+            return pid
+
+    gone(run(main()))
+
+
+def test_a_process_that_closes_its_terminal_still_runs_until_it_is_stopped(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    async def main() -> None:
+        script = "trap '' HUP; echo up; exec 0<&- 1>&- 2>&-; while :; do /bin/sleep 0.05; done"
+        async with child(tmp_path, SH, "-c", script) as one:
+            await one.until(b"up")
+            one.process.write(b"nobody reads this\n")
+            descriptor = Path(f"/proc/{one.process.pid}/fd/1")
+            async with asyncio.timeout(20):
+                while descriptor.is_symlink():
+                    await asyncio.sleep(0.002)
+            assert one.process.returncode is None
+            assert await one.process.stop() == -signal.SIGTERM
+
+    run(main())
+
+
+def test_input_that_nobody_reads_is_bounded_and_the_rest_of_the_server_goes_on(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    async def main() -> None:
+        script = "stty raw -echo; echo up; read go <fifo; exec wc -c"
+        os.mkfifo(tmp_path / "fifo")
+        async with child(tmp_path, SH, "-c", script) as one:
+            await one.until(b"up")
+            for _ in range(40):
+                one.process.write(b"x" * 8192)
+            assert len(one.process._input) <= INPUT_LIMIT
+
+    run(main())
+
+
+def test_input_that_is_read_late_arrives_whole(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        os.mkfifo(tmp_path / "fifo")
+        script = f"stty raw -echo; echo up; read go <fifo; head -c {INPUT_LIMIT // 2} | cksum; echo done"
+        sent = os.urandom(INPUT_LIMIT // 2)
+        async with child(tmp_path, SH, "-c", script) as one:
+            await one.until(b"up")
+            for start in range(0, len(sent), 5000):
+                one.process.write(sent[start : start + 5000])
+            await asyncio.to_thread((tmp_path / "fifo").write_text, "go\n")
+            await one.until(b"done")
+            (tmp_path / "sent").write_bytes(sent)
+            async with child(tmp_path, SH, "-c", "cksum < sent") as other:
+                await other.wait()
+                assert other.output.split()[:2] == one.output.split()[1:3]
+
+    run(main())
+
+
+def test_no_descriptor_and_no_zombie_is_left(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        async with child(tmp_path, "/bin/true") as one:
+            await one.wait()
+        before = open_descriptors()
+        pids = []
+        for number in range(10):
+            async with child(tmp_path, SH, "-c", f"echo {number}") as one:
+                pids.append(one.process.pid)
+                await one.wait()
+        with pytest.raises(OSError, match="No such file"):
+            await Terminals().spawn(["/no/such/program"], cwd=tmp_path, on_output=one.printed, on_exit=one.ends.append)
+        with pytest.raises(FileNotFoundError):
+            await Terminals().spawn(
+                ["/bin/true"], cwd=tmp_path / "nowhere", on_output=one.printed, on_exit=one.ends.append
+            )
+        assert open_descriptors() == before
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    run(main())
+
+
+def test_the_terminal_dies_with_the_server(tmp_path: Path) -> None:
+    """Q-14: nothing is left of the emulators of a server that was killed."""
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from labplane.processes import Terminals\n"
+        "async def main():\n"
+        "    process = await Terminals().spawn(['/bin/cat'], cwd=Path('/'), on_output=print, on_exit=print)\n"
+        "    print(process.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def main() -> int:
+        server = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+        assert server.stdout is not None
+        pid = int(await server.stdout.readline())
+        assert alive(pid)
+        server.kill()
+        await server.wait()
+        return pid
+
+    gone(asyncio.run(main()))
+
+
+def programs(tmp_path: Path, names: Sequence[str]) -> list[Path]:
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.write_text("#!/bin/sh\n")
+    return paths
+
+
+def test_a_program_is_found_on_the_path_or_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [mine] = programs(tmp_path, ["mine"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match=r"The program 'mine' is not on the server's PATH. Install it."):
+        find_program("mine", "Install it.")
+    with pytest.raises(Unavailable, match=f"The program '{mine}' is not executable. Install it."):
+        find_program(str(mine), "Install it.")
+    with pytest.raises(Unavailable, match=r"The program '/no/such' was not found. Install it."):
+        find_program("/no/such", "Install it.")
+    mine.chmod(0o755)
+    (tmp_path / "link").symlink_to(mine)
+    assert find_program("mine", "") == find_program(str(mine), "") == find_program("link", "") == mine

@@ -1,0 +1,154 @@
+"""Settings: defaults, file, variables, command line; and sentences for all that can be wrong in them."""
+
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labplane.settings import _SCHEMAS, Settings, SettingsError, read
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where labplane.toml is looked for by default; nothing is there."""
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / "config" / name)
+    return tmp_path / "config" / "labplane" / "labplane.toml"
+
+
+def toml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    """C-1, C-2."""
+    settings = read()
+    assert settings == Settings()
+    assert (settings.host, settings.port, settings.local) == ("127.0.0.1", 8000, False)
+    assert (settings.console_range, settings.udp_range) == ((2000, 5000), (10000, 20000))
+    assert (settings.api_version, settings.strict, settings.source) == ("1.3.dev1", False, "the settings")
+
+
+def test_the_command_line_beats_variables_which_beat_the_file_which_beats_the_defaults(tmp_path: Path) -> None:
+    path = toml(tmp_path, 'port = 1\nhost = "file"\napi_version = "file"\n')
+    environment = {"LABPLANE_PORT": "2", "LABPLANE_HOST": "variable", "UNRELATED": "x"}
+    settings = read(path, environment, {"port": 3, "host": None})
+    assert (settings.port, settings.host, settings.api_version) == (3, "variable", "file")
+    assert settings.console_ports == "2000-5000"
+    assert settings.source == str(path)
+
+
+def test_the_file_in_the_users_configuration_is_read_when_there_is_one(no_settings_of_the_user: Path) -> None:
+    no_settings_of_the_user.parent.mkdir(parents=True)
+    no_settings_of_the_user.write_text("port = 4321")
+    settings = read()
+    assert (settings.port, settings.source) == (4321, str(no_settings_of_the_user))
+
+
+def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> None:
+    examples: dict[str, tuple[str, str, Any]] = {
+        "host": ('"::1"', "::1", "::1"),
+        "port": ("0", "0", 0),
+        "local": ("true", "true", True),
+        "projects_dir": ('"/srv"', "/srv", "/srv"),
+        "console_host": ('"::1"', "::1", "::1"),
+        "console_ports": ('"1-65535"', "1-65535", "1-65535"),
+        "udp_ports": ('"7-7"', "7-7", "7-7"),
+        "api_version": ('"1.3"', "1.3", "1.3"),
+        "max_body": ("1048576", "1048576", 1048576),
+        "unclaimed_udp_seconds": ("1", "1", 1),
+        "log_level": ('"debug"', "debug", "debug"),
+        "access_log": ("true", "true", True),
+        "strict": ("true", "true", True),
+        "disabled": ('["a", "b"]', " a, b,", ("a", "b")),
+        "plugins": ("{a = {b = 1}}", '{"a": {"b": 1}}', {"a": {"b": 1}}),
+    }
+    assert examples.keys() == _SCHEMAS.keys()
+    for name, (in_file, in_variable, value) in examples.items():
+        assert getattr(read(toml(tmp_path, f"{name} = {in_file}")), name) == value
+        assert getattr(read(None, {f"LABPLANE_{name.upper()}": in_variable}), name) == value
+
+
+def test_an_unknown_key_names_the_file_the_key_and_what_is_allowed(tmp_path: Path) -> None:
+    path = toml(tmp_path, "prot = 1")
+    with pytest.raises(SettingsError, match=r"lab\.toml: unknown key 'prot'; allowed are host, port, local, .*plugins"):
+        read(path)
+    with pytest.raises(SettingsError, match=r"the variable LABPLANE_PROT: unknown key 'prot'; allowed are"):
+        read(None, {"LABPLANE_PROT": "1"})
+
+
+def test_the_variable_that_names_the_file_is_no_setting() -> None:
+    assert read(None, {"LABPLANE_CONFIG": "/lab.toml"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("port = 65536", "'port' must be at most 65535"),
+        ("port = -1", "'port' must be at least 0"),
+        ('port = "80"', "'port' must be of type integer, not string"),
+        ("port = 80.0", "'port' must be of type integer, not number"),
+        ("port = true", "'port' must be of type integer, not boolean"),
+        ('host = ""', "'host' must not be empty"),
+        ("host = 1979-05-27", "'host' must be of type string, not date"),
+        ("local = 1", "'local' must be of type boolean, not integer"),
+        ("max_body = 33554433", "'max_body' must be at most 33554432"),
+        ("max_body = 1", "'max_body' must be at least 1048576"),
+        ("unclaimed_udp_seconds = 0", "'unclaimed_udp_seconds' must be at least 1"),
+        ('log_level = "loud"', "'log_level' must be one of 'debug', 'info', 'warning', 'error'"),
+        ('disabled = "vpcs"', "'disabled' must be of type array, not string"),
+        ("disabled = [1]", "'disabled.0' must be of type string, not integer"),
+        ("[plugins]\nvpcs = 1", "'plugins.vpcs' must be of type object, not integer"),
+        ('udp_ports = "1000"', "'udp_ports' must match a range of ports such as 10000-20000"),
+        ('udp_ports = "a-b"', "'udp_ports' must match a range"),
+        ('udp_ports = "2000-1000"', "'udp_ports' must be a range within 1-65535, lower end first, not '2000-1000'"),
+        ('console_ports = "0-10"', "'console_ports' must be a range within 1-65535"),
+        ('console_ports = "1-65536"', "'console_ports' must be a range within 1-65535"),
+        ("port 80", "is not TOML: "),
+        ("\udcff", "is not TOML: "),
+    ],
+)
+def test_a_bad_value_names_the_file_and_what_is_allowed(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "lab.toml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(SettingsError) as caught:
+        read(path)
+    assert str(caught.value).startswith(str(path))
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["eighty", "80.5", "NaN", "1e3", "[]", "9" * 5000, ""])
+def test_a_variable_that_is_no_number_is_a_sentence(value: str) -> None:
+    with pytest.raises(SettingsError, match="the variable LABPLANE_PORT: 'port' must be of type integer, not"):
+        read(None, {"LABPLANE_PORT": value})
+
+
+def test_a_bad_value_on_the_command_line_says_so() -> None:
+    with pytest.raises(SettingsError, match="the command line: 'port' must be at most 65535"):
+        read(None, None, {"port": 70000})
+
+
+def test_a_file_that_was_asked_for_and_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.toml cannot be read: No such file"):
+        read(tmp_path / "missing.toml")
+
+
+@given(st.integers(0, 99999), st.integers(0, 99999))
+def test_a_range_is_taken_exactly_when_it_is_one(first: int, last: int) -> None:
+    try:
+        settings = read(None, None, {"udp_ports": f"{first}-{last}"})
+    except SettingsError:
+        assert not 1 <= first <= last <= 65535
+    else:
+        assert settings.udp_range == (first, last)
+
+
+def test_the_projects_directory_is_absolute_and_knows_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert Settings(projects_dir="~/labs").projects_path == tmp_path / "labs"
+    assert Settings(projects_dir="labs").projects_path == tmp_path / "labs"

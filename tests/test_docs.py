@@ -1,0 +1,241 @@
+"""The pages say what is so: their tables are compared with the code, their sessions and examples are run."""
+
+import dataclasses
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support import Server, Viewer, running
+
+import labplane
+from labplane import hookspecs
+from labplane.cli import serve
+from labplane.lab import Lab
+from labplane.plugins import installed
+from labplane.settings import Settings
+
+TREE = Path(__file__).parent.parent
+PAGES = {path.name: path.read_text() for path in [*TREE.glob("*.md"), *TREE.glob("docs/*.md")]}
+README, API = PAGES["README.md"], PAGES["api.md"]
+RULE = r"(?<![\w-])([VPUIMNSATELCQBO]-\d{1,2})(?![\w-]|\.\d)"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below that heading, without its head."""
+    below = page[page.index(heading) :]
+    table = re.search(r"^\|.*?\n(?=[^|]|\Z)", below, re.DOTALL | re.MULTILINE)
+    assert table
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+
+
+def code(cell: str) -> str:
+    found = re.search(r"`(.+?)`", cell)
+    assert found, cell
+    return found[1]
+
+
+def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
+    own = [candidate for candidate in installed() if candidate.distribution == "labplane"]
+    lab = Lab(Settings(projects_dir=str(tmp_path)), own)
+    there = {(route.method, route.path, route.status) for route in lab.routes.routes}
+    documented = {(method, code(path), int(status)) for _, method, path, status, _ in rows(API, "## 0. Routes")}
+    assert documented == there
+
+
+def test_every_rule_that_is_cited_exists() -> None:
+    rules = set(re.findall(r"\*\*([A-Z]-\d+)\*\*", API))
+    assert len(rules) > 100
+    sources = [path for folder in ("kernel", "plugins", "tests", "bench") for path in (TREE / folder).rglob("*.py")]
+    assert len(sources) > 40
+    for name, text in [*PAGES.items(), *((path.name, path.read_text()) for path in sources)]:
+        unknown = set(re.findall(RULE, text)) - rules
+        assert not unknown, f"{name} cites {sorted(unknown)}"
+
+
+def test_no_rule_is_defined_twice() -> None:
+    rules = re.findall(r"\*\*([A-Z]-\d+)\*\*", API)
+    assert len(rules) == len(set(rules))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_the_pages_lead_somewhere(page: str) -> None:
+    folder = TREE if (TREE / page).exists() else TREE / "docs"
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
+        assert target.startswith("https://") or (folder / target).exists(), target
+
+
+def test_the_settings_are_all_there_with_their_defaults() -> None:
+    defaults = Settings(projects_dir="~/.local/share/labplane/projects")
+    fields = {field.name for field in dataclasses.fields(Settings)} - {"source"}
+    documented = {code(key): row for key, *row in rows(PAGES["settings.md"], "| Key")}
+    assert documented.keys() == fields
+    for key, (default, _, reload, _) in documented.items():
+        value = getattr(defaults, key)
+        assert json.loads(code(default)) == (list(value) if isinstance(value, tuple) else value), key
+        assert (reload == "yes") == (key not in Settings.FIXED), key
+
+
+def test_the_options_of_serve_are_all_there() -> None:
+    documented = {
+        option for row in rows(PAGES["settings.md"], "| Key") for option in re.findall(r"`(--[a-z-]+)`", row[2])
+    }
+    parameters = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
+    there = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert documented == there - {"--config"}
+
+
+def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:
+    config = tmp_path / "labplane.toml"
+    config.write_text(blocks(PAGES["settings.md"], "toml")[0])
+    with running(tmp_path / "projects", "--config", str(config)) as server:
+        assert server.http.get("/v1/version").json()["version"] == "1.3.13"
+        assert server.http.get("/v1/interfaces").status_code == 404
+
+
+def test_the_settings_of_plugins_are_all_there() -> None:
+    table = rows(PAGES["settings.md"], "## Settings of plugins")
+    documented = {(code(plugin), code(key)): json.loads(code(default)) for plugin, key, default, _ in table}
+    there: dict[tuple[str, str], Any] = {}
+    for candidate in installed():
+        if candidate.distribution == "labplane":
+            cls = candidate.load()
+            assert isinstance(cls, type)
+            assert issubclass(cls, labplane.Plugin)
+            there |= {(candidate.name, key): schema["default"] for key, schema in cls.settings.items()}
+    assert documented == there
+
+
+def test_every_room_of_the_house_is_on_the_plan() -> None:
+    plan = [code(row[0]) for row in rows(PAGES["architecture.md"], "Rooms of")]
+    kernel = {path.name for path in (TREE / "kernel" / "labplane").glob("*.py")}
+    assert set(plan) == kernel
+    plugins = {code(row[0]) for row in rows(PAGES["architecture.md"], "Plugins:")}
+    assert plugins == {f"plugins/{path.name}/" for path in (TREE / "plugins").iterdir() if path.is_dir()}
+
+
+def test_imports_run_down_the_plan() -> None:
+    """A room needs, when it is imported, only rooms that stand above it in the table."""
+    plan = [code(row[0]).removesuffix(".py") for row in rows(PAGES["architecture.md"], "Rooms of")]
+    for room in plan:
+        text = (TREE / "kernel" / "labplane" / f"{room}.py").read_text()
+        needs = re.findall(r"^from labplane\.(\w+) import", text, re.MULTILINE)
+        for names in re.findall(r"^from labplane import (.+)$", text, re.MULTILINE):
+            needs += [name.split(" as ")[0] for name in names.split(", ")]
+        lower = {need for need in needs if plan.index(need) >= plan.index(room)}
+        assert not lower, f"{room} needs {lower}"
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())
+    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    documented = [code(row[0]) for row in rows(PAGES["architecture.md"], "## Dependencies")]
+    assert documented == [re.split("[<>=]", requirement)[0] for requirement in needed]
+
+
+def test_the_tutorial_is_the_tested_plugin() -> None:
+    echo = TREE / "tests" / "thirdparty" / "labplane-echo"
+    assert blocks(PAGES["plugins.md"], "python")[0] == (echo / "labplane_echo.py").read_text()
+    assert blocks(PAGES["plugins.md"], "toml")[0] == (echo / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("name", hookspecs.HOOKS)
+def test_every_hook_has_its_heading(name: str) -> None:
+    parameters = ", ".join(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
+    assert f"\n#### `{name}({parameters})`\n" in PAGES["plugins.md"]
+
+
+def test_everything_public_is_in_the_reference() -> None:
+    assert [name for name in labplane.__all__ if not re.search(rf"\b{name}\b", PAGES["plugins.md"])] == []
+
+
+@pytest.mark.parametrize("cls", [labplane.Driver, labplane.ProcessDriver])
+def test_everything_that_a_driver_can_override_is_in_the_reference(cls: type) -> None:
+    for name, member in vars(cls).items():
+        if name.startswith("_"):
+            continue
+        if inspect.isfunction(member):
+            prefix = "async " if inspect.iscoroutinefunction(member) else ""
+            signature = f"`{prefix}{name}({', '.join(inspect.signature(member).parameters)})`"
+            assert signature in PAGES["plugins.md"]
+        else:
+            assert f"| `{name}` |" in PAGES["plugins.md"]
+
+
+class Session:
+    """Types what README types, with the real ids and ports in place of those of the sample."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._real = {
+            "http://localhost:8000": server.url,
+            **{str(2000 + number): str(server.consoles[0] + number) for number in range(2)},
+            **{str(10000 + number): str(server.udp[0] + number) for number in range(2)},
+        }
+
+    def real(self, text: str) -> str:
+        """`text` as it is in this run."""
+        words = sorted(self._real, key=len, reverse=True)
+        return re.sub("|".join(re.escape(word) for word in words), lambda found: self._real[found[0]], text)
+
+    def curl(self, command: str, sample: str) -> None:
+        done = subprocess.run([*shlex.split(self.real(command)), "-sS"], capture_output=True, text=True, check=True)
+        shown: dict[str, Any] = json.loads(sample or "{}")
+        for key in {"location", "project_id", "vm_id"} & shown.keys():
+            self._real.setdefault(shown[key], json.loads(done.stdout)[key])
+        assert done.stdout == self.real(sample).rstrip("\n")
+
+    def telnet(self, command: str, sample: str) -> None:
+        port = self.real(command).split()[-1]
+        with Viewer(int(port)) as viewer:
+            for line in sample.splitlines():
+                if line.startswith("VPCS> "):
+                    viewer.until(b"VPCS> ")
+                    viewer.type(line.removeprefix("VPCS> "))
+                else:
+                    viewer.until(re.sub(r" time=.*", "", line).encode())
+
+
+def test_the_session_in_the_readme_is_true(tmp_path: Path) -> None:
+    typed = []
+    with running(tmp_path / "projects") as server:
+        session = Session(server)
+        for block in blocks(README, "console"):
+            for command, sample in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+                typed.append(command.split()[0])
+                {"curl": session.curl, "telnet": session.telnet}[typed[-1]](command, sample)
+    assert typed.count("curl") == 10
+    assert typed.count("telnet") == 2
+
+
+def test_the_plugin_in_the_readme_works(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    about = tomllib.loads(blocks(README, "toml")[0])
+    project = about["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    ((group, points),) = project["entry-points"].items()
+    (info / "entry_points.txt").write_text(
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
+    )
+    ((module, _),) = [target.split(":") for target in points.values()]
+    (site / f"{module}.py").write_text(blocks(README, "python")[0])
+    with running(tmp_path / "projects", "--strict", environment={"PYTHONPATH": str(site)}) as server:
+        vm = server.vm(server.project(), kind="python")
+        assert server.http.post(f"{vm}/start").status_code == 204
+        with Viewer(server.consoles[0]) as viewer:
+            viewer.until(b">>> ")
+            viewer.type("print('=', 6 * 7)")
+            viewer.until(b"= 42")

@@ -1,0 +1,1 @@
+"""Every way in which a plugin can be broken; no two in one class."""
