@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from inprocess import PROJECTS, offering, own, serving, settings
+from starlette.responses import PlainTextResponse
 
 from labplane import VM, Conflict, Driver, Lab, Plugin, Route, hook, lifecycle
 from labplane import lab as room
@@ -49,6 +50,23 @@ def test_one_failing_farewell_costs_the_others_nothing(tmp_path: Path, caplog: p
     asyncio.run(main())
     assert said == ["bye"]
     assert "in a farewell" in caplog.text
+
+
+def test_the_end_waits_for_operations_whose_clients_have_gone(tmp_path: Path) -> None:
+    lab = Lab(settings(tmp_path))
+    ended: list[bool] = []
+
+    async def operation() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        ended.append(True)
+
+    async def main() -> None:
+        lab.background(operation())
+        await lab.end()
+
+    asyncio.run(main())
+    assert ended == [True]
 
 
 def test_what_does_not_end_in_time_is_killed(
@@ -191,10 +209,11 @@ def test_unknown_routes_and_crashes_of_the_application_itself_have_the_envelope(
             return [Route("GET", "/v1/late", self.late)]
 
         async def late(self, _: object) -> Any:
-            class Response:
-                pass
+            class Failing(PlainTextResponse):
+                async def __call__(self, *_: object) -> None:
+                    raise ValueError("a secret")
 
-            return Response()
+            return Failing("late")
 
     lab = Lab(settings(tmp_path), [Candidate("late", lambda: Late)])
 
@@ -203,7 +222,8 @@ def test_unknown_routes_and_crashes_of_the_application_itself_have_the_envelope(
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             reply = await client.get("/v1/" + "x" * 500)
             assert reply.json() == {"status": 404, "message": f"There is no route /v1/{'x' * 196}."}
-            assert (await client.get("/v1/late")).json()["status"] == 500
+            reply = await client.get("/v1/late")
+            assert (reply.status_code, reply.json()["status"], "secret" in reply.text) == (500, 500, False)
             assert (await client.get("/v1/version/")).json()["status"] == 404
 
     asyncio.run(main())

@@ -461,7 +461,11 @@ def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench:
         await lifecycle.start(vm)
         assert vm.session
         assert vm.session.process
-        assert vm.command_line == "/bin/cat"
+        assert (await vm_object(vm))["command_line"] == "/bin/cat"
+        reader, writer = await asyncio.open_connection("127.0.0.1", vm.console)
+        writer.write(b"over\r\n")
+        await reader.readuntil(b"over\r\nover\r\n")
+        writer.close()
         vm.session.process.kill()
         async with asyncio.timeout(20):
             while vm.status == "started" or await reachable(vm.console or 0):
