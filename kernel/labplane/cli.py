@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def plugins(config: Path | None, as_json: bool) -> None:
 
     logging.disable(logging.CRITICAL)
     try:
-        lab = Lab(settings_room.read(config, os.environ), installed())
+        lab = Lab(replace(settings_room.read(config, os.environ), strict=False), installed())
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     reports = lab.plugins.reports

@@ -148,7 +148,10 @@ class Lab:
         try:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
                 for ender in self._enders:
-                    await ender()
+                    try:
+                        await ender()
+                    except Exception:
+                        log.exception("what a plugin left for the end failed")
                 for project_id in {vm.project_id for vm in self.vms}:
                     await self.close(project_id)
                 while self._tasks:

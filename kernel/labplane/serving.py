@@ -29,8 +29,12 @@ def serve(read: Callable[[], Settings]) -> None:
     """
     settings = read()
     _log_to_stderr(settings.log_level)
-    listener = _listen(settings.host, settings.port)
-    _prepare_process()
+    with _listen(settings.host, settings.port) as listener:
+        _prepare_process()
+        _serve(listener, settings, read)
+
+
+def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
     lab = Lab(settings, installed())
     lab.read_settings = read
     config = uvicorn.Config(
@@ -63,6 +67,7 @@ def serve(read: Callable[[], Settings]) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bound before any plugin runs, so that a second server on one address touches nothing of the first."""
+    listener: socket.socket | None = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -70,6 +75,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(1024)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise SettingsError(
             f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
         ) from None

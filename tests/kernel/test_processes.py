@@ -337,6 +337,29 @@ def test_no_descriptor_and_no_zombie_is_left(tmp_path: Path, run: Callable[[Any]
     run(main())
 
 
+def test_a_process_that_cannot_be_watched_is_ended_at_once(
+    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no descriptor left for it, it would run on with nobody to see it end."""
+    pids: list[int] = []
+
+    def exhausted(pid: int) -> int:
+        pids.append(pid)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main() -> None:
+        async with child(tmp_path, "/bin/true") as one:
+            await one.wait()
+        before = open_descriptors()
+        monkeypatch.setattr(os, "pidfd_open", exhausted)
+        with pytest.raises(OSError, match="Too many open files"):
+            await Terminals().spawn(["/bin/cat"], cwd=tmp_path, on_output=one.printed, on_exit=one.ends.append)
+        assert open_descriptors() == before
+
+    run(main())
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
 def test_the_terminal_dies_with_the_server(tmp_path: Path) -> None:
     """Q-14: nothing is left of the emulators of a server that was killed."""
     program = (

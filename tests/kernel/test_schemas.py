@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labplane.schemas import SchemaError, Schemas, check, complaint
@@ -56,6 +56,7 @@ def test_what_satisfies_the_schema_gives_no_complaint() -> None:
     assert complain({"type": "object", "properties": {"a": {"type": "integer"}}}, {"a": 10**30}) is None
 
 
+@settings(max_examples=20)
 @given(st.text(min_size=300, max_size=400))
 def test_a_long_value_is_not_repeated(value: str) -> None:
     schemas: list[dict[str, Any]] = [

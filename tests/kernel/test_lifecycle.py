@@ -1,0 +1,528 @@
+"""A VM's life is all or nothing: whichever step its driver fails at, ports, directory and name are as before."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from inprocess import PROJECTS, offering, settings
+
+from labplane import (
+    VM,
+    Conflict,
+    Driver,
+    Lab,
+    NotFound,
+    ProcessDriver,
+    Request,
+    Schema,
+    Session,
+    Unavailable,
+    lifecycle,
+)
+from labplane.vm_routes import vm_object
+
+PROJECT = "00000000-0000-0000-0000-000000000001"
+VM_ID = "00000000-0000-0000-0000-00000000000a"
+UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}
+
+
+class Fragile(Driver):
+    """Fails at the steps named in `fails`, and writes down which it went through."""
+
+    kind = "fragile"
+    properties: ClassVar[Mapping[str, Schema]] = {"size": {"type": "integer", "default": 1}}
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.fails: dict[str, BaseException] = {}
+        self.steps: list[str] = []
+
+    def step(self, name: str) -> None:
+        self.steps.append(name)
+        if name in self.fails:
+            raise self.fails[name]
+
+    def adapters(self, vm: VM) -> Sequence[int]:
+        return (1, 2)
+
+    async def check(self) -> None:
+        self.step("check")
+
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        self.step("configure")
+
+    async def link(self, vm: VM, nio: Mapping[str, Any]) -> None:
+        self.step("link")
+
+    async def start(self, vm: VM) -> None:
+        self.step("start")
+
+    async def stop(self, vm: VM) -> None:
+        self.step("stop")
+
+    async def suspend(self, vm: VM) -> None:
+        self.step("suspend")
+
+    async def resume(self, vm: VM) -> None:
+        self.step("resume")
+
+    async def reload(self, vm: VM) -> None:
+        self.step("reload")
+
+    async def connect(self, vm: VM, port: tuple[int, int], nio: Mapping[str, Any]) -> None:
+        self.step("connect")
+
+    async def disconnect(self, vm: VM, port: tuple[int, int]) -> None:
+        self.step("disconnect")
+
+    async def removed(self, vm: VM) -> None:
+        self.step("removed")
+
+
+class Cat(ProcessDriver):
+    """A real process with a real console."""
+
+    kind = "cat"
+
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        if "name" in changes and vm.data.get("fails"):
+            raise vm.data["fails"]
+
+    def command(self, vm: VM) -> Sequence[str]:
+        return vm.data.get("command", ["/bin/cat"])  # type: ignore[no-any-return]
+
+
+class Bench:
+    """A lab with an open project, and a VM of it on request."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        fragile = lab.drivers["fragile"]
+        assert isinstance(fragile, Fragile)
+        self.fragile = fragile
+
+    async def create(self, kind: str = "fragile", **body: Any) -> VM:
+        vms: list[VM] = []
+
+        async def show(vm: VM) -> None:
+            vms.append(vm)
+
+        await lifecycle.create(self.lab, self.lab.drivers[kind], PROJECT, {"name": "A", **body}, show)
+        return vms[0]
+
+    def leases(self) -> tuple[dict[int, Any], dict[int, Any]]:
+        return dict(self.lab.consoles._owners), dict(self.lab.udp._owners)
+
+
+Test = Callable[[Bench], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[[Test], None]:
+    """Runs a coroutine with a bench, and looks afterwards whether all ports are back."""
+
+    @asynccontextmanager
+    async def made() -> AsyncIterator[Bench]:
+        lab = Lab(settings(tmp_path, strict=True), [PROJECTS, offering(Fragile, Cat)])
+        await lab.start()
+        try:
+            create = next(r for r in lab.routes.routes if (r.method, r.path) == ("POST", "/v1/projects"))
+            await create.endpoint(Request({"project_id": PROJECT}, {}, None, {}))
+            yield Bench(lab)
+        finally:
+            for driver in lab.drivers.values():
+                if isinstance(driver, Fragile):
+                    driver.fails.clear()
+            await lab.end()
+        assert len(lab.vms) == len(lab.consoles) == len(lab.udp) == 0
+
+    def run(test: Test) -> None:
+        async def main() -> None:
+            async with made() as bench, asyncio.timeout(30):
+                await test(bench)
+
+        asyncio.run(main())
+
+    return run
+
+
+ERRORS = [Conflict("no"), ValueError("bug"), OSError(28, "No space left on device"), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_of_a_vm_that_cannot_be_made_nothing_remains(error: BaseException, bench: Callable[[Test], None]) -> None:
+    """M-5, B-13."""
+
+    async def test(bench: Bench) -> None:
+        before = bench.leases()
+        bench.fragile.fails["configure"] = error
+        for console in (None, bench.lab.consoles.last):
+            with pytest.raises(type(error)):
+                await bench.create(vm_id=VM_ID, console=console)
+            assert bench.leases() == before
+            assert not bench.lab.vm_dir(PROJECT, "fragile", VM_ID).exists()
+            assert len(bench.lab.vms) == 0
+        bench.fragile.fails.clear()
+        vm = await bench.create(vm_id=VM_ID)
+        assert (vm.console, vm.settings) == (bench.lab.consoles.first, {"size": 1})
+
+    bench(test)
+
+
+def test_the_directory_of_a_vm_that_existed_before_survives_a_failed_creation(bench: Callable[[Test], None]) -> None:
+    """M-8."""
+
+    async def test(bench: Bench) -> None:
+        directory = bench.lab.vm_dir(PROJECT, "fragile", VM_ID)
+        directory.mkdir(parents=True)
+        (directory / "disk").write_text("precious")
+        bench.fragile.fails["configure"] = Conflict("no")
+        with pytest.raises(Conflict):
+            await bench.create(vm_id=VM_ID)
+        assert (directory / "disk").read_text() == "precious"
+
+    bench(test)
+
+
+def test_a_directory_that_cannot_be_made_gives_the_console_back(bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        blocked = bench.lab.vm_dir(PROJECT, "fragile", VM_ID)
+        blocked.parent.parent.mkdir(parents=True, exist_ok=True)
+        blocked.parent.write_text("a file where a directory belongs")
+        with pytest.raises(OSError, match=r"exists|directory"):
+            await bench.create(vm_id=VM_ID)
+        assert len(bench.lab.consoles) == 0
+
+    bench(test)
+
+
+@pytest.mark.parametrize("console", ["taken", "outside", "stranger"])
+def test_a_console_that_cannot_be_had_is_a_conflict_and_leaves_nothing(
+    console: str, bench: Callable[[Test], None]
+) -> None:
+    """M-4."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        assert vm.console
+        with socket.socket() as stranger:
+            stranger.bind(("0.0.0.0", vm.console + 1))
+            stranger.listen()
+            number = {"taken": vm.console, "outside": 1, "stranger": vm.console + 1}[console]
+            with pytest.raises(Conflict):
+                await bench.create(console=number)
+        assert len(bench.lab.vms) == len(bench.lab.consoles) == 1
+
+    bench(test)
+
+
+def test_a_vm_id_that_another_kind_or_project_has_is_a_conflict(bench: Callable[[Test], None]) -> None:
+    """M-6."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create(vm_id=VM_ID.upper())
+        assert await bench.create(vm_id=VM_ID) is vm
+        with pytest.raises(Conflict, match="belongs to fragile 'A'"):
+            await bench.create("cat", vm_id=VM_ID)
+        assert (await bench.create(vm_id=17)).id != VM_ID, "an integer of older topologies gets a fresh one"
+
+    bench(test)
+
+
+def test_a_project_that_is_not_open_takes_no_vm(bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        with pytest.raises(NotFound):
+            await lifecycle.create(bench.lab, bench.fragile, VM_ID, {"name": "A"}, vm_object)
+        assert len(bench.lab.consoles) == 0
+
+    bench(test)
+
+
+def test_an_update_that_the_driver_refuses_changes_nothing(bench: Callable[[Test], None]) -> None:
+    """M-10, B-3."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        before = await vm_object(vm), bench.leases()
+        for error in ERRORS:
+            bench.fragile.fails["configure"] = error
+            for body in ({"name": "B"}, {"size": 2}, {"console": bench.lab.consoles.last, "name": "B", "size": 2}):
+                with pytest.raises(type(error)):
+                    await lifecycle.update(vm, body)
+                assert (await vm_object(vm), bench.leases()) == before
+        bench.fragile.fails.clear()
+        await lifecycle.update(vm, {"console": bench.lab.consoles.last, "name": "B", "size": 2})
+        assert (vm.name, vm.console, vm.settings) == ("B", bench.lab.consoles.last, {"size": 2})
+        assert len(bench.lab.consoles) == 1
+        await lifecycle.update(vm, {"console": None, "name": None})
+        assert (vm.name, vm.console) == ("B", bench.lab.consoles.last)
+
+    bench(test)
+
+
+async def reachable(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+def test_the_console_of_a_running_vm_moves_and_comes_back_when_the_update_fails(bench: Callable[[Test], None]) -> None:
+    """M-10: never a port that nobody listens on."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        await lifecycle.start(vm)
+        old, new = vm.console, bench.lab.consoles.last
+        assert old
+        vm.data["fails"] = ValueError("bug")
+        with pytest.raises(ValueError, match="bug"):
+            await lifecycle.update(vm, {"console": new, "name": "B"})
+        assert (vm.name, vm.console, bench.lab.consoles.of(vm)) == ("A", old, [old])
+        assert await reachable(old)
+        assert not await reachable(new)
+        vm.data.clear()
+        await lifecycle.update(vm, {"console": new})
+        assert bench.lab.consoles.of(vm) == [new]
+        assert await reachable(new)
+        assert not await reachable(old)
+
+    bench(test)
+
+
+def test_a_running_vm_keeps_its_console_when_the_new_one_is_gone_in_between(
+    bench: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        await lifecycle.start(vm)
+        old, new = vm.console, bench.lab.consoles.last
+        assert old
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", new))
+            stranger.listen()
+            monkeypatch.setattr(bench.lab.consoles, "_probe", lambda _: True)
+            with pytest.raises(Conflict, match=f"console port {new} is in use by another program"):
+                await lifecycle.update(vm, {"console": new})
+        assert bench.lab.consoles.of(vm) == [old]
+        assert await reachable(old)
+
+    bench(test)
+
+
+def test_the_console_of_a_running_vm_without_a_program_stays(bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        await lifecycle.start(vm)
+        with pytest.raises(Conflict, match="cannot be changed while it runs"):
+            await lifecycle.update(vm, {"console": bench.lab.consoles.last})
+        assert len(bench.lab.consoles) == 1
+
+    bench(test)
+
+
+@pytest.mark.parametrize("step", ["check", "start"])
+def test_a_vm_that_cannot_start_is_stopped(step: str, bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        bench.fragile.fails[step] = Unavailable("no")
+        with pytest.raises(Unavailable):
+            await lifecycle.start(vm)
+        assert vm.status == "stopped"
+
+    bench(test)
+
+
+def test_start_stop_suspend_and_resume_do_what_the_state_asks_for(bench: Callable[[Test], None]) -> None:
+    """S-1, S-5, S-6."""
+
+    async def test(bench: Bench) -> None:
+        vm, steps = await bench.create(), bench.fragile.steps
+
+        async def after(action: Callable[[VM], Any]) -> tuple[str, list[str]]:
+            steps.clear()
+            await action(vm)
+            return vm.status, steps.copy()
+
+        assert await after(lifecycle.stop) == ("stopped", [])
+        for action in (lifecycle.suspend, lifecycle.resume):
+            with pytest.raises(Conflict, match="does not run; start it first"):
+                await action(vm)
+        assert await after(lifecycle.start) == ("started", ["check", "start"])
+        assert await after(lifecycle.start) == ("started", [])
+        assert await after(lifecycle.resume) == ("started", [])
+        assert await after(lifecycle.suspend) == ("suspended", ["suspend"])
+        assert await after(lifecycle.suspend) == ("suspended", [])
+        with pytest.raises(Conflict, match="is suspended; resume it or stop it first"):
+            await lifecycle.start(vm)
+        assert await after(lifecycle.resume) == ("started", ["resume"])
+        assert await after(lifecycle.reload) == ("started", ["check", "reload"])
+        assert await after(lifecycle.suspend) == ("suspended", ["suspend"])
+        assert await after(lifecycle.stop) == ("stopped", ["stop"])
+        assert await after(lifecycle.reload) == ("started", ["check", "reload"])
+
+    bench(test)
+
+
+def test_links_are_all_or_nothing(bench: Callable[[Test], None]) -> None:
+    """N-1 to N-6, U-5, U-6, B-2."""
+
+    async def test(bench: Bench) -> None:
+        vm, other, udp = await bench.create(), await bench.create(), bench.lab.udp
+        for step in ("link", "connect"):
+            vm.status = "started" if step == "connect" else "stopped"
+            bench.fragile.fails = {step: Conflict("no")}
+            with pytest.raises(Conflict):
+                await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 41})
+            assert (len(udp), vm.nios) == (0, {})
+        bench.fragile.fails = {}
+        await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 41})
+        with pytest.raises(Conflict, match="is in use at another port of fragile 'A'"):
+            await lifecycle.plug(vm, (1, 1), {**UDP, "lport": 41})
+        with pytest.raises(Conflict, match="41 is held by fragile 'A'"):
+            await lifecycle.plug(other, (0, 0), {**UDP, "lport": 41})
+        await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 41, "rport": 10})
+        assert (udp.of(vm), vm.nios[0, 0]["rport"]) == ([41], 10)
+        await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 42})
+        assert udp.of(vm) == [42], "replaced: the old one is free"
+
+        bench.fragile.fails = {"connect": Conflict("no"), "disconnect": Conflict("no")}
+        with pytest.raises(Conflict, match="no"):
+            await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 43})
+        with pytest.raises(Conflict, match="no"):
+            await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 42, "rport": 11})
+        with pytest.raises(Conflict, match="no"):
+            await lifecycle.unplug(vm, (0, 0))
+        assert (udp.of(vm), vm.nios[0, 0]["lport"]) == ([42], 42)
+
+        bench.fragile.fails = {}
+        await lifecycle.unplug(vm, (0, 0))
+        await lifecycle.unplug(vm, (0, 0))
+        assert (udp.of(vm), vm.nios) == ([], {})
+        with pytest.raises(Conflict, match="has no port 2"):
+            await lifecycle.unplug(vm, (1, 2))
+        with pytest.raises(Conflict, match="does not support nio_tap"):
+            await lifecycle.plug(vm, (0, 0), {"type": "nio_tap", "tap_device": "tap0"})
+        vm.nios[1, 0] = {"type": "nio_tap", "tap_device": "tap0"}
+        await lifecycle.unplug(vm, (1, 0))
+        vm.status = "stopped"
+
+    bench(test)
+
+
+def test_a_vm_inherits_the_udp_ports_of_its_project_and_of_nobody(bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        vm, udp = await bench.create(), bench.lab.udp
+        mine, anybodys = udp.lease(bench.lab.project_owner(PROJECT)), udp.lease(None)
+        foreign = udp.lease(bench.lab.project_owner(VM_ID))
+        await lifecycle.plug(vm, (0, 0), {**UDP, "lport": mine})
+        await lifecycle.plug(vm, (1, 0), {**UDP, "lport": anybodys})
+        with pytest.raises(Conflict):
+            await lifecycle.plug(vm, (1, 1), {**UDP, "lport": foreign})
+        assert udp.of(vm) == [mine, anybodys]
+        udp.release_all(bench.lab.project_owner(VM_ID))
+
+    bench(test)
+
+
+@pytest.mark.parametrize("step", ["stop", "removed"])
+@pytest.mark.parametrize("error", [Conflict("no"), ValueError("bug")], ids=["refuses", "crashes"])
+def test_a_vm_is_removed_with_all_that_it_had_even_if_its_driver_fails(
+    step: str, error: Exception, bench: Callable[[Test], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """M-12."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 41})
+        vm.nios[1, 0] = {"type": "nio_tap", "tap_device": "tap0"}
+        await lifecycle.start(vm)
+        bench.fragile.fails[step] = error
+        await lifecycle.remove(vm)
+        assert (vm.status, vm.gone, len(bench.lab.vms)) == ("stopped", True, 0)
+        assert bench.leases() == ({}, {})
+        assert bench.fragile.steps[-2:] == ["stop", "removed"]
+
+    bench(test)
+    assert f"its driver's {step} failed while it was removed" in caplog.text
+
+
+def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench: Callable[[Test], None]) -> None:
+    """S-7; and a restart gets the same port."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        await lifecycle.start(vm)
+        assert vm.session
+        assert vm.session.process
+        assert (await vm_object(vm))["command_line"] == "/bin/cat"
+        reader, writer = await asyncio.open_connection("127.0.0.1", vm.console)
+        writer.write(b"over\r\n")
+        await reader.readuntil(b"over\r\nover\r\n")
+        writer.close()
+        vm.session.process.kill()
+        async with asyncio.timeout(20):
+            while vm.status == "started" or await reachable(vm.console or 0):
+                await asyncio.sleep(0.002)
+        await lifecycle.start(vm)
+        assert await reachable(vm.console or 0)
+        await lifecycle.reload(vm)
+        assert (vm.status, await reachable(vm.console or 0)) == ("started", True)
+
+    bench(test)
+
+
+def test_a_program_that_cannot_be_executed_leaves_no_console_behind(bench: Callable[[Test], None]) -> None:
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        vm.data["command"] = ["/no/such/program"]
+        with pytest.raises(Unavailable, match="/no/such/program cannot be executed: No such file or directory"):
+            await lifecycle.start(vm)
+        assert (vm.status, await reachable(vm.console or 0)) == ("stopped", False)
+
+    bench(test)
+
+
+def test_a_program_that_ends_at_once_is_a_conflict_with_its_last_words(bench: Callable[[Test], None]) -> None:
+    """S-3. The driver waits until it has ended, as one that looks for a sign of life does."""
+
+    class Short(Cat):
+        async def launch(self, vm: VM, session: Session) -> None:
+            await super().launch(vm, session)
+            assert session.process
+            await session.process.wait()
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        vm.driver = Short(bench.lab)
+        for script, words in (("echo well; echo oh dear; exit 1", "oh dear"), ("exit 0", "none")):
+            vm.data["command"] = ["/bin/sh", "-c", script]
+            with pytest.raises(Conflict, match=f"ended as soon as it was started. Its last words: {words}$"):
+                await lifecycle.start(vm)
+            assert (vm.status, await reachable(vm.console or 0)) == ("stopped", False)
+
+    bench(test)
+
+
+def test_a_console_port_that_a_stranger_took_meanwhile_is_a_conflict(bench: Callable[[Test], None]) -> None:
+    """M-4, S-3."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", vm.console or 0))
+            stranger.listen()
+            with pytest.raises(
+                Conflict, match=r"cannot be opened on 127\.0\.0\.1: Address already in use\. Give the VM"
+            ):
+                await lifecycle.start(vm)
+        assert vm.status == "stopped"
+        await lifecycle.start(vm)
+
+    bench(test)

@@ -1,0 +1,391 @@
+"""Routes: what a request goes through, in which order it is looked at, and what a plugin's endpoint may answer."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
+
+from labplane import Conflict, NotFound, Request, Route
+from labplane.errors import TooLarge
+from labplane.routing import UUID_PATTERN, ClientGone, RouteError, RouteTable, parse_uuid, read_body
+from labplane.schemas import Schemas
+
+PROJECT = "00000000-0000-0000-0000-00000000000a"
+ABSENT = "00000000-0000-0000-0000-00000000000b"
+
+
+class OneVM:
+    """As much of a VM as routing knows."""
+
+    def __init__(self) -> None:
+        self.id = PROJECT
+        self.lock = asyncio.Lock()
+        self.gone = False
+
+
+class Directory:
+    """A lab with one project and one VM in it, both of the id PROJECT."""
+
+    max_body = 1000
+
+    def __init__(self) -> None:
+        self.vm = OneVM()
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def require_project(self, project_id: str) -> None:
+        if project_id != PROJECT:
+            raise NotFound("no project")
+
+    def find_vm(self, project_id: str | None, vm_id: str) -> Any:
+        if vm_id != PROJECT:
+            raise NotFound("no VM")
+        return self.vm
+
+    def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        self.tasks.append(asyncio.ensure_future(operation))
+        return self.tasks[-1]
+
+
+async def nothing(_: Request) -> None:
+    pass
+
+
+def table(*routes: Route, lab: Directory | None = None) -> RouteTable:
+    schemas = Schemas()
+    made = RouteTable(lab or Directory(), schemas)
+    made.add(made.compile(routes, schemas))
+    return made
+
+
+def application(*routes: Route, lab: Directory | None = None) -> Starlette:
+    app = Starlette(routes=table(*routes, lab=lab).starlette_routes())
+    app.router.redirect_slashes = False
+    return app
+
+
+async def ask(
+    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes = b"", *, length: bool = True
+) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, body) of the reply."""
+    chunks = [body[:3], body[3:]] if body else [b""]
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages[-1]["more_body"] = False
+    headers = [(b"content-length", str(len(body)).encode())] if length else [(b"transfer-encoding", b"chunked")]
+    sent: list[Message] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+    }
+    await app(scope, receive, send)
+    found = {name.decode(): value.decode() for name, value in sent[0].get("headers", [])}
+    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def asked(app: Starlette, method: str, path: str, body: bytes = b"", **more: Any) -> tuple[int, dict[str, str], bytes]:
+    return asyncio.run(ask(app, method, path, body, **more))
+
+
+def test_what_an_endpoint_returns_becomes_the_reply() -> None:
+    async def thing(_: Request) -> Any:
+        return {"b": [1], "a": None}
+
+    async def own(_: Request) -> Any:
+        return PlainTextResponse("mine", 202)
+
+    app = application(
+        Route("POST", "/thing", thing, status=201),
+        Route("GET", "/own", own),
+        Route("DELETE", "/thing", nothing, status=204),
+    )
+    status, headers, body = asked(app, "POST", "/thing")
+    assert (status, headers["content-type"], json.loads(body)) == (201, "application/json", {"a": None, "b": [1]})
+    assert asked(app, "GET", "/own")[::2] == (202, b"mine")
+    assert asked(app, "DELETE", "/thing")[::2] == (204, b"")
+
+
+def test_a_request_brings_its_body_and_the_parameters_of_its_path() -> None:
+    got: list[Request] = []
+
+    async def keep(request: Request) -> None:
+        got.append(request)
+
+    path = "/p/{project_id}/n/{number:int}/{name}"
+    app = application(Route("POST", path, keep), Route("GET", "/plain", keep))
+    asked(app, "POST", f"/p/{PROJECT.upper()}/n/007/x", b'{"a": 1}')
+    assert (got[0].body, got[0].vm, got[0].project_id) == ({"a": 1}, None, PROJECT)
+    assert got[0].path == {"project_id": PROJECT, "number": 7, "name": "x"}
+    assert got[0].scope["method"] == "POST"
+    for body, length in ((b"", True), (b"", False)):
+        asked(app, "GET", "/plain", body, length=length)
+        assert got[-1].body == {}
+    asked(app, "GET", "/plain", b"[1]", length=False)
+    assert got[-1].body == [1]
+
+
+def test_a_method_that_is_not_offered_is_a_405_that_names_those_that_are() -> None:
+    """T-8, T-9."""
+    app = application(Route("GET", "/a", nothing), Route("PUT", "/a", nothing), Route("POST", "/b", nothing))
+    status, headers, body = asked(app, "DELETE", "/a", b"not even JSON")
+    assert (status, headers["allow"]) == (405, "GET, HEAD, PUT")
+    assert json.loads(body)["message"] == "DELETE is not offered at /a; it has GET, HEAD, PUT."
+    assert asked(app, "GET", "/b")[1]["allow"] == "POST"
+    assert asked(app, "HEAD", "/a")[0] == 200
+    assert asked(app, "HEAD", "/b")[0] == 405
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "x", "1.0", "٣"])
+def test_what_is_no_number_where_one_belongs_is_an_unknown_path(number: str) -> None:
+    app = application(Route("GET", "/n/{number:int}", nothing))
+    assert asked(app, "GET", f"/n/{number}")[0] == 404
+
+
+def test_a_request_is_looked_at_in_the_order_of_the_contract() -> None:
+    """E-3: route, method, body, form of the project id, project, form of the VM id, VM."""
+    app = application(
+        Route("POST", "/p/{project_id}/v/{vm_id}", nothing, {"type": "object", "required": ["a"]}, status=204)
+    )
+    fine = b'{"a": 1}'
+    for method, project, vm, body, status in (
+        ("GET", "x", "y", b"{", 405),
+        ("POST", "x", "y", b"{", 400),
+        ("POST", "x", "y", b"{}", 400),
+        ("POST", "x", "y", b"", 400),
+        ("POST", "x", PROJECT, fine, 400),
+        ("POST", ABSENT, "y", fine, 404),
+        ("POST", PROJECT, "y", fine, 400),
+        ("POST", PROJECT, ABSENT, fine, 404),
+        ("POST", PROJECT, PROJECT, fine, 204),
+    ):
+        assert asked(app, method, f"/p/{project}/v/{vm}", body)[0] == status, (method, project, vm, body)
+
+
+def test_a_crash_is_told_without_its_cause_and_logged_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """B-16."""
+
+    async def crash(_: Request) -> None:
+        raise ValueError("a secret")
+
+    async def no_json(_: Request) -> Any:
+        return {"a": float("nan")}
+
+    app = application(Route("GET", "/a", crash), Route("POST", "/a", crash), Route("PUT", "/a", no_json))
+    for method in ("GET", "POST", "PUT"):
+        status, _, body = asked(app, method, "/a")
+        assert (status, json.loads(body)["status"], b"secret" in body) == (500, 500, False)
+    assert caplog.text.count("a secret") >= 2
+    assert "POST /a crashed" in caplog.text
+
+
+def test_a_lab_error_is_told_as_it_is() -> None:
+    async def refuse(_: Request) -> None:
+        raise Conflict("Because.")
+
+    status, _, body = asked(application(Route("POST", "/a", refuse)), "POST", "/a")
+    assert (status, json.loads(body)) == (409, {"status": 409, "message": "Because."})
+
+
+async def read(*messages: Any, length: str | None = None, chunked: bool = False, limit: int = 10) -> bytes:
+    waiting = list(messages)
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    headers = [(b"host", b"x")]
+    if length is not None:
+        headers.append((b"content-length", length.encode()))
+    if chunked:
+        headers.append((b"transfer-encoding", b"chunked"))
+    return await read_body({"headers": headers}, receive, limit)
+
+
+def piece(body: bytes, more: bool) -> Any:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_a_body_is_read_to_its_end_and_not_beyond_the_limit() -> None:
+    """T-3, T-12, B-20."""
+
+    def got(*messages: Any, **more: Any) -> bytes:
+        return asyncio.run(read(*messages, **more))
+
+    assert got() == b""
+    assert got(length="0") == b""
+    assert got(piece(b"12345", True), piece(b"67890", False), length="10") == b"1234567890"
+    assert got(piece(b"1", True), {"type": "http.request"}, chunked=True) == b"1"
+    for length in ("11", "9" * 5000):
+        with pytest.raises(TooLarge, match="larger than 10 bytes"):
+            got(length=length)
+    with pytest.raises(TooLarge):
+        got(piece(b"123456", True), piece(b"78901", True), chunked=True)
+    with pytest.raises(TooLarge):
+        got(piece(b"12345678901", False), length="5")
+    with pytest.raises(ClientGone):
+        got(piece(b"1", True), {"type": "http.disconnect"}, length="5")
+
+
+def test_a_client_that_hangs_up_before_its_request_is_complete_is_not_answered() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    resource = next(iter(table(Route("POST", "/a", nothing))._resources.values()))
+    scope = {"type": "http", "method": "POST", "path": "/a", "headers": [(b"content-length", b"5")], "path_params": {}}
+    asyncio.run(resource(scope, receive, send))
+    assert sent == []
+
+
+@given(st.uuids(), st.booleans())
+def test_every_uuid_is_one_in_whatever_case(uuid: Any, upper: bool) -> None:
+    """E-4, B-27."""
+    text = str(uuid)
+    assert parse_uuid(text.upper() if upper else text, "vm_id") == text
+
+
+@given(st.from_regex(UUID_PATTERN) | st.text() | st.uuids().map(lambda uuid: uuid.hex))
+def test_whatever_else_is_a_bad_request(text: str) -> None:
+    if len(text) == 36 and text.isascii() and text[8] == text[13] == text[18] == text[23] == "-":
+        assert parse_uuid(text, "x") == text.lower()
+    else:
+        with pytest.raises(Exception, match="is not a UUID of the form xxxxxxxx-xxxx"):
+            parse_uuid(text, "x")
+
+
+@pytest.mark.parametrize("endpoint", ["crashed", "refused", "done"])
+def test_a_cancelled_request_lets_its_operation_end_and_then_the_lock_go(endpoint: str) -> None:
+    """L-4."""
+    lab = Directory()
+
+    async def main() -> None:
+        go_on, ended = asyncio.Event(), asyncio.Event()
+
+        async def operation(_: Request) -> None:
+            await go_on.wait()
+            ended.set()
+            if endpoint != "done":
+                raise (ValueError if endpoint == "crashed" else Conflict)("x")
+
+        app = application(Route("POST", "/v/{vm_id}", operation, status=204), lab=lab)
+        first = asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}"))
+        queued = asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}"))
+        while not lab.vm.lock._waiters:
+            await asyncio.sleep(0)
+        first.cancel()
+        queued.cancel()
+        assert await asyncio.gather(first, queued, return_exceptions=True)
+        assert lab.vm.lock.locked()
+        go_on.set()
+        await asyncio.gather(*lab.tasks, return_exceptions=True)
+        assert ended.is_set()
+        assert not lab.vm.lock.locked()
+
+    asyncio.run(main())
+
+
+step = st.tuples(st.sampled_from(["done", "refused", "crashed", "cancelled"]), st.integers(0, 3))
+
+
+@given(st.lists(step, min_size=1, max_size=12))
+def test_whatever_becomes_of_requests_they_are_served_one_by_one_in_order(steps: list[tuple[str, int]]) -> None:
+    """L-1, L-4: with any mixture of errors and cancellations, after any number of turns of the loop."""
+    lab = Directory()
+
+    async def main() -> None:
+        served: list[int] = []
+        inside: list[int] = []
+
+        async def operation(request: Request) -> None:
+            number = request.body["number"]
+            assert not inside
+            inside.append(number)
+            for _ in range(steps[number][1]):
+                await asyncio.sleep(0)
+            inside.pop()
+            served.append(number)
+            if steps[number][0] == "crashed":
+                raise ZeroDivisionError
+            if steps[number][0] == "refused":
+                raise Conflict("no")
+
+        app = application(Route("POST", "/v/{vm_id}", operation, status=204), lab=lab)
+        requests = []
+        for number, (how, turns) in enumerate(steps):
+            body = json.dumps({"number": number}).encode()
+            requests.append(asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}", body)))
+            while len(lab.tasks) <= number:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if how == "cancelled":
+                requests[-1].cancel()
+        replies = await asyncio.gather(*requests, return_exceptions=True)
+        await asyncio.gather(*lab.tasks, return_exceptions=True)
+        assert served == list(range(len(steps)))
+        assert not lab.vm.lock.locked()
+        wanted = {"done": 204, "refused": 409, "crashed": 500}
+        for (how, _), reply in zip(steps, replies, strict=True):
+            if how != "cancelled":
+                assert not isinstance(reply, BaseException)
+                assert reply[0] == wanted[how]
+
+    asyncio.run(main())
+
+
+def test_a_vm_that_is_gone_after_the_wait_is_a_404() -> None:
+    """L-6."""
+    lab = Directory()
+
+    async def main() -> None:
+        app = application(Route("GET", "/v/{vm_id}", nothing), lab=lab)
+        await lab.vm.lock.acquire()
+        waiting = asyncio.ensure_future(ask(app, "GET", f"/v/{PROJECT}"))
+        while not lab.tasks:
+            await asyncio.sleep(0)
+        lab.vm.gone = True
+        lab.vm.lock.release()
+        assert (await waiting)[0] == 404
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        (Route("get", "/a", nothing), "the method 'get' is none of"),
+        (Route("GET", "/a/", nothing), "the path '/a/' must begin with / and not end with it"),
+        (Route("GET", "", nothing), "the path '' must begin with /"),
+        (Route("GET", "/{a:roman}", nothing), "cannot be used: Unknown path convertor 'roman'"),
+        (Route("GET", "/a", lambda _: nothing(_)), "its endpoint must be an async function"),
+        ("GET /a", "labplane.Route objects, not str"),
+    ],
+)
+def test_a_route_that_cannot_work_is_refused(route: Any, words: str) -> None:
+    with pytest.raises(RouteError, match=words):
+        table(route)
+
+
+def test_the_root_is_a_path() -> None:
+    assert asked(application(Route("GET", "/", nothing, status=204)), "GET", "/")[0] == 204
+    assert [route.path for route in table(Route("GET", "/", nothing)).routes] == ["/"]
