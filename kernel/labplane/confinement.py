@@ -17,7 +17,6 @@ LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 LANDLOCK_ACCESS_FS_EXECUTE = 1
 PR_SET_NO_NEW_PRIVS = 38
-CLONE_FS = 0x200
 PT_INTERP = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,11 +59,6 @@ def only_execute(programs: Iterable[Path]) -> None:
         _call(SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     finally:
         os.close(ruleset)
-
-
-def own_working_directory() -> None:
-    """Give the calling thread a working directory of its own. Raises OSError where a container forbids it."""
-    _check(_libc.unshare(CLONE_FS))
 
 
 def with_loader(program: Path) -> list[Path]:

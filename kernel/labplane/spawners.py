@@ -2,18 +2,14 @@
 
 import asyncio
 import os
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from labplane import confinement
+from labplane import confinement, posix_spawn
 
 THREADS = 2
-
-_server_directory = threading.Lock()
 
 
 class Spawners:
@@ -59,30 +55,4 @@ class Spawner:
         if self._files and not hasattr(self._here, "confined"):
             confinement.only_execute(self._files)
             self._here.confined = True
-        with _working_directory(cwd):
-            return os.posix_spawn(
-                command[0],
-                command,
-                environment,
-                # As leader of a new session the child gets the first terminal that it opens as its controlling one.
-                setsid=True,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
-                    (os.POSIX_SPAWN_DUP2, 0, 1),
-                    (os.POSIX_SPAWN_DUP2, 0, 2),
-                ],
-                setsigmask=[],
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM],
-            )
-
-
-@contextmanager
-def _working_directory(cwd: Path) -> Iterator[None]:
-    try:
-        confinement.own_working_directory()
-    except OSError:  # some containers forbid it: borrow the server's, which uses absolute paths only
-        with _server_directory, chdir(cwd):
-            yield
-    else:
-        os.chdir(cwd)
-        yield
+        return posix_spawn.spawn(command, environment, cwd=cwd, terminal=terminal)

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import os
 import shutil
 import struct
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from labplane import confinement
-from labplane.confinement import available, only_execute, own_working_directory, with_loader
+from labplane.confinement import available, only_execute, with_loader
 from labplane.processes import Terminals
 
 SH = Path("/bin/sh").resolve()
@@ -101,18 +100,6 @@ def in_a_thread(function: Any, *arguments: Any) -> BaseException | None:
 
 def test_a_program_that_does_not_exist_is_an_error() -> None:
     assert isinstance(in_a_thread(only_execute, [Path("/no/such/program")]), FileNotFoundError)
-
-
-def test_a_thread_gets_a_working_directory_of_its_own(tmp_path: Path) -> None:
-    before = Path.cwd()
-
-    def move() -> None:
-        own_working_directory()
-        os.chdir(tmp_path)
-        assert Path.cwd() == tmp_path
-
-    assert in_a_thread(move) is None
-    assert Path.cwd() == before
 
 
 def test_the_loader_of_a_program_is_found() -> None:

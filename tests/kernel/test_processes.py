@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from labplane import Unavailable, confinement, find_program
+from labplane import Unavailable, find_program
 from labplane.processes import INPUT_LIMIT, Process, Terminals
 from labplane.serving import _prepare_process
 
@@ -130,15 +130,9 @@ def test_a_process_runs_in_its_directory_and_the_server_stays_in_its_own(
     assert Path.cwd() == before
 
 
-def test_where_a_thread_may_have_no_directory_of_its_own_the_servers_is_borrowed(
-    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+def test_processes_that_are_started_at_once_each_have_their_own_directory(
+    tmp_path: Path, run: Callable[[Any], Any]
 ) -> None:
-    """Some containers forbid unshare."""
-
-    def forbidden() -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(confinement, "own_working_directory", forbidden)
     before = Path.cwd()
     directories = [tmp_path / str(number) for number in range(8)]
 

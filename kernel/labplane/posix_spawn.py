@@ -1,0 +1,74 @@
+"""libc's posix_spawn, for two things that Python's lacks: a working directory, and a server that goes on meanwhile.
+
+``os.posix_spawn`` keeps the interpreter's lock until the child has executed its program, which takes a busy machine
+tens of milliseconds; a call through ctypes gives it up. Needs glibc 2.29 or musl 1.1.24.
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+POSIX_SPAWN_SETSIGDEF = 0x04
+POSIX_SPAWN_SETSIGMASK = 0x08
+POSIX_SPAWN_SETSID = 0x80
+OPAQUE = 1024  # bytes; more than any libc's posix_spawnattr_t, posix_spawn_file_actions_t or sigset_t has
+
+# What Python ignores or handles, and a child should find as a shell would leave it.
+TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+_libc = ctypes.CDLL(None)
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, terminal: str) -> int:
+    """Start `command` in the directory `cwd`, as leader of a new session on `terminal`; the pid.
+
+    terminal: path of a pty's slave side; it becomes stdin, stdout, stderr and the controlling terminal, being the first
+              that a session leader opens.
+
+    Raises OSError when something of this cannot be done, the execution included.
+    """
+    with ExitStack() as stack:
+        actions = _opaque(stack, "posix_spawn_file_actions")
+        _call("posix_spawn_file_actions_addchdir_np", actions, os.fsencode(cwd))
+        _call("posix_spawn_file_actions_addopen", actions, 0, os.fsencode(terminal), os.O_RDWR, 0)
+        _call("posix_spawn_file_actions_adddup2", actions, 0, 1)
+        _call("posix_spawn_file_actions_adddup2", actions, 0, 2)
+        attributes = _opaque(stack, "posix_spawnattr")
+        flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
+        _call("posix_spawnattr_setflags", attributes, ctypes.c_short(flags))
+        _call("posix_spawnattr_setsigmask", attributes, _signals(()))
+        _call("posix_spawnattr_setsigdefault", attributes, _signals(TO_DEFAULT))
+        pid = ctypes.c_int()
+        program = os.fsencode(command[0])
+        arguments = _strings([os.fsencode(argument) for argument in command])
+        variables = _strings([os.fsencode(f"{name}={value}") for name, value in environment.items()])
+        _call("posix_spawn", ctypes.byref(pid), program, actions, attributes, arguments, variables)
+        return pid.value
+
+
+def _opaque(stack: ExitStack, kind: str) -> ctypes.Array[ctypes.c_char]:
+    thing = ctypes.create_string_buffer(OPAQUE)
+    _call(f"{kind}_init", thing)
+    stack.callback(_call, f"{kind}_destroy", thing)
+    return thing
+
+
+def _signals(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_char]:
+    signals = ctypes.create_string_buffer(OPAQUE)
+    _libc.sigemptyset(signals)
+    for number in numbers:
+        _libc.sigaddset(signals, number)
+    return signals
+
+
+def _strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
+
+
+def _call(function: str, *arguments: object) -> None:
+    """These functions return the error itself; they leave errno alone."""
+    if error := getattr(_libc, function)(*arguments):
+        raise OSError(error, os.strerror(error))
