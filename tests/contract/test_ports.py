@@ -12,6 +12,7 @@ from expect import nothing, refusal, shown
 from host import taken
 from support import Server, free_range, running
 
+
 @pytest.fixture
 def project(tight: Server) -> Iterator[str]:
     """A project whose end gives back what its test took."""

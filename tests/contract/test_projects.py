@@ -359,7 +359,9 @@ def test_projects_share_nothing_but_the_ports(server: Server) -> None:
     assert shown(server.http.get(vms[1]))["startup_script"] == two
 
 
-@pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "a\\b", "..", ".", "%2e%2e", "con:", "名前 😀", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["../../etc", "/etc/passwd", "a\\b", "..", ".", "%2e%2e", "con:", "名前 😀", "x" * 5000]
+)
 def test_a_name_is_a_label_and_never_a_path(server: Server, name: str) -> None:
     """P-15, B-6."""
     made = create(server, name=name)

@@ -172,7 +172,9 @@ def test_routes_with_a_schema_want_an_object(server: Server, project: str, vm: s
         refusal(server.http.request(method, path, content=body), 400)
 
 
-@pytest.mark.parametrize("body", [b"[]", b'"text"', b"17", b"null", b'{"unknown": {"a": [1.5]}}', b"[" * 200 + b"]" * 200])
+@pytest.mark.parametrize(
+    "body", [b"[]", b'"text"', b"17", b"null", b'{"unknown": {"a": [1.5]}}', b"[" * 200 + b"]" * 200]
+)
 def test_routes_without_a_schema_ignore_what_the_body_says(server: Server, body: bytes) -> None:
     """T-4."""
     project = server.project()
@@ -539,7 +541,9 @@ def test_an_id_that_is_no_uuid_gets_400(server: Server, project: str, malformed:
             assert json.loads(reply.body)["status"] == 400
 
 
-@pytest.mark.parametrize("malformed", ["1", "", "{42f9feee-3217-4104-981e-85d5f0a806e}", "42f9feee-3217-4104-981e-85d5f0a806e\n"])
+@pytest.mark.parametrize(
+    "malformed", ["1", "", "{42f9feee-3217-4104-981e-85d5f0a806e}", "42f9feee-3217-4104-981e-85d5f0a806e\n"]
+)
 def test_an_id_in_a_body_has_the_same_form(server: Server, project: str, malformed: str) -> None:
     """E-4, P-1, M-1: the bounds of the schema are 36 characters of a UUID."""
     refusal(server.http.post("/v1/projects", json={"project_id": malformed}), 400)
@@ -548,7 +552,11 @@ def test_an_id_in_a_body_has_the_same_form(server: Server, project: str, malform
 
 @pytest.mark.parametrize(
     "valid",
-    ["00010203-0405-0607-0809-0a0b0c0d0e0f", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+    [
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ],
 )
 def test_the_version_nibble_of_an_id_is_not_looked_at(server: Server, valid: str) -> None:
     """E-4."""
@@ -662,7 +670,18 @@ def test_a_failed_request_leaves_no_trace(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://evil.example", "https://evil.example:8000", "null", "", "http://127.0.0.1", "http://127.0.0.1:1", "file://", "http://[", "http://[::1", "\xff"],
+    [
+        "http://evil.example",
+        "https://evil.example:8000",
+        "null",
+        "",
+        "http://127.0.0.1",
+        "http://127.0.0.1:1",
+        "file://",
+        "http://[",
+        "http://[::1",
+        "\xff",
+    ],
 )
 def test_a_request_of_another_origin_is_refused(server: Server, project: str, origin: str) -> None:
     """B-17: even GET, without a CORS header, and without a crash when the header is garbage."""
@@ -686,7 +705,9 @@ def test_the_servers_own_origin_is_no_other(server: Server) -> None:
         assert not [header for header in reply.headers if header.startswith("access-control")]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "[", "[::1", "]", "a@b", "\xff"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "[", "[::1", "]", "a@b", "\xff"]
+)
 def test_a_host_that_is_not_loopback_does_not_get_through(server: Server, host: str) -> None:
     """B-17: DNS rebinding; garbage is no crash either."""
     with Wire(server.port) as wire:
@@ -737,5 +758,3 @@ def test_http_1_0_without_a_host_is_served(server: Server) -> None:
     with Wire(server.port) as wire:
         wire.send(b"GET /v1/version HTTP/1.0\r\n\r\n")
         assert wire.reply().status == 200
-
-
