@@ -101,7 +101,8 @@ class Console:
     async def close(self) -> None:
         """Stop listening and hang up on everyone, after what they have coming as far as their sockets take it.
 
-        When it returns the address can be bound again. May be called again.
+        When it returns the address can be bound again; it waits for nobody to hang up in turn, see `empty`. May be
+        called again.
         """
         self._show_held()
         self._closed = True
@@ -112,6 +113,9 @@ class Console:
         self._leaving.update(self._viewers)
         for viewer in tuple(self._viewers):
             self._hang_up(viewer)
+
+    async def empty(self) -> None:
+        """Wait until no viewer is left, one second at the most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._nobody.wait()

@@ -39,9 +39,9 @@ class Hooks:
 
     @_hookspec(firstresult=True)
     def project_dir(self, project_id: str) -> Path | None:
-        """Where the files of that project live, as an absolute path; None when the plugin keeps no projects.
+        """Where the files of that project live, as an absolute path; None when the plugin has it not open.
 
-        Raises NotFound when the project is not open. Asked for each request that names a project.
+        The first answer counts; a project that no plugin has open is not found. Asked for each request that names one.
         """
         return None
 

@@ -77,7 +77,7 @@ class Lab:
         """Where the project's files live. Raises NotFound unless a plugin has that project open."""
         directory: Path | None = self.plugins.hook.project_dir(project_id=project_id)
         if directory is None:
-            raise NotFound(f"There is no plugin that keeps the project {project_id}.")
+            raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens one.")
         return directory
 
     def project_owner(self, project_id: str) -> str:

@@ -35,8 +35,9 @@ class Leftovers:
 
     async def commit(self, project_id: str) -> None:
         """Remove the directories of the project's deleted VMs."""
-        for vm_id, directory in self._directories.pop(project_id, {}).items():
-            self._being_removed[vm_id] = asyncio.Event()
+        directories = self._directories.pop(project_id, {})
+        self._being_removed |= {vm_id: asyncio.Event() for vm_id in directories}
+        for vm_id, directory in directories.items():
             try:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
             finally:

@@ -53,6 +53,11 @@ class Session:
         await self.console.close()
         self._log.close()
 
+    async def finish(self) -> None:
+        """Close, and stay until the viewers have read the last of it and left."""
+        await self.close()
+        await self.console.empty()
+
     def _type(self, data: bytes) -> None:
         if self.process is not None:
             self.process.write(self._typed(data))

@@ -16,7 +16,12 @@ from labplane.vms import VM
 if TYPE_CHECKING:
     from labplane.lab import Lab
 
-UUID: Schema = {"type": "string", "pattern": UUID_PATTERN, "description": "a UUID, 8-4-4-4-12 hex digits"}
+UUID: Schema = {
+    "type": "string",
+    "maxLength": 36,
+    "pattern": UUID_PATTERN,
+    "description": "a UUID, 8-4-4-4-12 hex digits",
+}
 NAME: Schema = {"type": "string", "minLength": 1}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
 
@@ -172,8 +177,8 @@ async def _update(driver: Driver, request: Request) -> Any:
 
 async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
     vm = _vm(driver, request)
-    await lifecycle.remove(vm)
     lab.leftovers.add(vm)
+    await lifecycle.remove(vm)
 
 
 async def _act(driver: Driver, action: str, request: Request) -> None:

@@ -64,7 +64,7 @@ class VM:
         """To be told by the driver's program when it ends, for whatever reason (S-7)."""
         if session is self.session:
             self.status = STOPPED
-            self.lab.background(session.close())
+            self.lab.background(session.finish())
 
 
 class VMs:

@@ -338,5 +338,5 @@ def test_a_closed_console_does_not_listen_again(run: Any) -> None:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
+    while not true():
         await asyncio.sleep(0.001)

@@ -91,7 +91,8 @@ class Projects(Plugin):
 
     @hook
     def project_dir(self, project_id: str) -> Path | None:
-        return self._get(project_id).path
+        project = self._projects.get(project_id)
+        return None if project is None else project.path
 
     async def create(self, request: Request) -> Any:
         """P-1 to P-6."""
@@ -187,7 +188,7 @@ class Projects(Plugin):
     def _get(self, project_id: str) -> Project:
         project = self._projects.get(project_id)
         if project is None:
-            raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens it.")
+            raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens one.")
         return project
 
     def _refuse_gone(self, project: Project) -> None:

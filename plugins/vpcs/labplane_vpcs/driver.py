@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
 from labplane_vpcs import script
 from labplane_vpcs.program import Program, Programs
-from labplane_vpcs.relay import DEFAULT_LPORT, Overtaken, Relays
+from labplane_vpcs.relay import Binding, Overtaken, Relays
 from labplane_vpcs.rhost import resolve
 from labplane_vpcs.sockets import has_udp_port, open_files
 
@@ -86,6 +86,7 @@ class VPCSDriver(ProcessDriver):
             arguments += ["-s", str(nio["lport"]), "-c", str(nio["rport"]), "-t", rhost]
         else:
             arguments += ["-e", "-d", nio["tap_device"]]
+        vm.data["lport"] = nio.get("lport")
         vm.data["command"] = arguments if text is None else [*arguments, script.NAME]
         vm.data["has_relay"] = not program.has_relay_switch
 
@@ -98,23 +99,27 @@ class VPCSDriver(ProcessDriver):
             try:
                 return await super().bring_up(vm)
             except Overtaken:
-                self._relays.take_back(vm.nios[PORT]["lport"])
+                continue
+
+    async def stop(self, vm: VM) -> None:
+        await super().stop(vm)
+        if vm.data.get("lport") is not None:
+            self._relays.left(vm.data["lport"])
 
     async def launch(self, vm: VM, session: Session) -> None:
-        lport: int | None = vm.nios[PORT].get("lport")
-        async with self._launch_slot():
-            bound_by = await self._relays.make_way(lport) if lport is not None else None
+        lport: int | None = vm.data["lport"]
+        async with self._launch_slot(), self._relays.binding(lport) as binding:
             if lport is not None and not self.lab.udp.is_free_on_host(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
                 )
-            relay = self._relays.expect(lport or DEFAULT_LPORT) if vm.data["has_relay"] else None
+            relay = await self._relays.expect(lport) if vm.data["has_relay"] else None
             try:
                 await super().launch(vm, session)
-                await self._until_up(vm, session, lport, bound_by)
+                await self._until_up(vm, session, lport, binding)
             except BaseException:
                 if relay is not None:
-                    relay.finish()
+                    self._relays.finish(relay)
                 raise
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
@@ -147,7 +152,7 @@ class VPCSDriver(ProcessDriver):
                 overdue.cancel()
                 self._launches.release()
 
-    async def _until_up(self, vm: VM, session: Session, lport: int | None, bound_by: float | None) -> None:
+    async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""
         assert session.process is not None  # noqa: S101 - launched
         pid = session.process.pid
@@ -159,9 +164,10 @@ class VPCSDriver(ProcessDriver):
                     return
             except OSError:
                 break
-            if bound_by is not None and time.monotonic() > bound_by:
+            failed = b" error [" in session.last_words
+            if binding.overtaken:
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
-            if b" error [" in session.last_words or time.monotonic() > deadline:
+            if failed or time.monotonic() > deadline:
                 break
             await asyncio.sleep(pause)
             pause = min(pause * 1.2, 0.02)

@@ -7,86 +7,128 @@ to bind it before the attempt, and waits for the attempt otherwise.
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 from labplane import Conflict, Lab
 from labplane_vpcs.sockets import thread_states
 
 OFFSET = 9
-DEFAULT_LPORT = 20000
-EARLIEST_ATTEMPT = 0.21
+TAP_LPORT = 20000  # what VPCS reckons from when it has no UDP link
 HAND_OVER_UNTIL = 0.10
-BOUND_BY = 0.15
+GUARDED_AGAIN_FROM = 0.15
+EARLIEST_ATTEMPT = 0.21
 LATEST_ATTEMPT = 5.0
-THREADS = 5
+RELAY_THREAD = 4
 POLL = 0.05
 
 
 class Overtaken(Conflict):
-    """The port was handed over, but too late to be bound in time; to be tried again."""
+    """The port was handed over, but could not be bound in time; to be tried again."""
+
+
+class Binding:
+    """One VPCS that is about to bind its lport.
+
+    overtaken: it was too slow: the port is guarded against a neighbour's relay now.
+    """
+
+    def __init__(self) -> None:
+        self.overtaken = False
 
 
 class Attempt:
-    """One VPCS that will try for its relay socket."""
+    """One VPCS that will try for its relay socket, and the guard that keeps it from succeeding."""
 
-    def __init__(self, stack: ExitStack, end_guard: Callable[[], None]) -> None:
+    def __init__(self, lab: Lab, number: int) -> None:
         self.began = time.monotonic()
+        self.number = number
         self.over = asyncio.Event()
-        self._stack = stack
-        self.hand_over = end_guard
+        self._lab = lab
+        self._guards = ExitStack()
 
     @property
     def age(self) -> float:
+        """Seconds since the program was about to be started."""
         return time.monotonic() - self.began
 
+    def guard(self) -> None:
+        """Hold the port, unless somebody has it."""
+        self._guards.enter_context(self._lab.udp.guard(self.number))
+
+    def hand_over(self) -> None:
+        """Let go of the port for a neighbour."""
+        self._guards.close()
+
     def finish(self) -> None:
-        self._stack.close()
+        """The program has tried, or has ended."""
+        self._guards.close()
         self.over.set()
 
 
 class Relays:
-    """The attempts that are still ahead, by the port that they are for."""
+    """The attempts that are still ahead and the lports that are being bound, each by its port."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._attempts: dict[int, Attempt] = {}
+        self._bindings: dict[int, Binding] = {}
 
-    async def make_way(self, lport: int) -> float | None:
-        """Return when `lport` can be bound; if it must be soon, until when (time.monotonic)."""
+    @asynccontextmanager
+    async def binding(self, lport: int | None) -> AsyncIterator[Binding]:
+        """Wait until `lport` can be bound; no guard takes it meanwhile without saying so."""
+        binding = Binding()
+        if lport is None:
+            yield binding
+            return
         while (attempt := self._attempts.get(lport)) is not None:
             if attempt.age < HAND_OVER_UNTIL:
                 attempt.hand_over()
-                return attempt.began + BOUND_BY
+                break
             await attempt.over.wait()
-        return None
+        self._bindings[lport] = binding
+        try:
+            yield binding
+        finally:
+            del self._bindings[lport]
 
-    def take_back(self, lport: int) -> None:
-        """Guard `lport` again: it was handed over in vain."""
+    def left(self, lport: int) -> None:
+        """The VPCS that had `lport` bound has ended: guard it, if another one will try for it."""
         attempt = self._attempts.get(lport)
         if attempt is not None:
-            attempt.hand_over = attempt._stack.enter_context(self._lab.udp.guard(lport))
+            attempt.guard()
 
-    def expect(self, lport: int) -> Attempt:
-        """A VPCS with `lport` is about to start: guard the port of its relay. To be finished by `watch` or by hand."""
-        number = (lport + OFFSET) & 0xFFFF
-        stack = ExitStack()
-        attempt = Attempt(stack, stack.enter_context(self._lab.udp.guard(number)))
-        if number not in self._attempts:
-            self._attempts[number] = attempt
-            stack.callback(self._attempts.pop, number)
+    async def expect(self, lport: int | None) -> Attempt:
+        """A VPCS with `lport`, or with a tap device, is about to start: guard the port of its relay."""
+        number = ((TAP_LPORT if lport is None else lport) + OFFSET) & 0xFFFF
+        while (former := self._attempts.get(number)) is not None:
+            if lport is not None:  # of the same VM, which has ended
+                self.finish(former)
+            else:  # of any VM with a tap device
+                await former.over.wait()
+        self._attempts[number] = attempt = Attempt(self._lab, number)
+        if number not in self._bindings:
+            attempt.guard()
         return attempt
+
+    def finish(self, attempt: Attempt) -> None:
+        """Nothing more is to be feared of `attempt`."""
+        attempt.finish()
+        if self._attempts.get(attempt.number) is attempt:
+            del self._attempts[attempt.number]
 
     async def watch(self, attempt: Attempt, pid: int) -> None:
         """Finish `attempt` once the process has made it: its fifth thread, the relay's, has run and sleeps."""
         try:
+            await asyncio.sleep(GUARDED_AGAIN_FROM - attempt.age)
+            if not attempt.over.is_set():
+                if (binding := self._bindings.get(attempt.number)) is not None:
+                    binding.overtaken = True
+                attempt.guard()
             await asyncio.sleep(EARLIEST_ATTEMPT - attempt.age)
-            while attempt.age < LATEST_ATTEMPT:
-                states = thread_states(pid)
-                if len(states) >= THREADS and states[THREADS - 1] == "S":
-                    break
+            while attempt.age < LATEST_ATTEMPT and thread_states(pid)[RELAY_THREAD:] != ["S"]:
                 await asyncio.sleep(POLL)
         except OSError:
             pass  # it has ended
         finally:
-            attempt.finish()
+            self.finish(attempt)

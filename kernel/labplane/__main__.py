@@ -1,0 +1,5 @@
+"""``python -m labplane`` is the command ``labplane``."""
+
+from labplane.cli import main
+
+main()

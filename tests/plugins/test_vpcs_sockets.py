@@ -1,0 +1,55 @@
+"""What /proc tells about a process (S-3)."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from labplane_vpcs.sockets import has_udp_port, open_files, thread_states
+
+
+def test_a_bound_port_is_seen_with_its_owner_and_with_nobody_else() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("0.0.0.0", 0))
+        number = one.getsockname()[1]
+        assert has_udp_port(os.getpid(), number)
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+            assert not has_udp_port(other.pid, number)
+            other.communicate(b"\n")
+    assert not has_udp_port(os.getpid(), number)
+
+
+def test_a_tcp_port_of_that_number_does_not_count() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert not has_udp_port(os.getpid(), listener.getsockname()[1])
+
+
+def test_open_files_are_named() -> None:
+    with Path(os.devnull).open():
+        assert os.devnull in open_files(os.getpid())
+
+
+def test_a_thread_that_waits_sleeps() -> None:
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    before = len(thread_states(os.getpid()))
+    thread.start()
+    try:
+        while thread_states(os.getpid())[before:] != ["S"]:
+            pass
+    finally:
+        go.set()
+        thread.join()
+
+
+def test_a_process_that_has_ended_is_an_error() -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with pytest.raises(OSError, match="No such file"):
+        open_files(ended.pid)
+    with pytest.raises(OSError, match="No such file"):
+        thread_states(ended.pid)

@@ -1,0 +1,70 @@
+"""``labplane demo``, as a newcomer runs it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from support import DEADLINE, running, until
+
+from labplane import demo
+
+COMMAND = [sys.executable, "-m", "labplane", "demo"]
+
+
+def test_the_demo_ends_with_a_ping_and_leaves_nothing() -> None:
+    played = subprocess.run([*COMMAND, "--exit"], capture_output=True, text=True, timeout=120, check=False)
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert played.stdout.count("icmp_seq=") == 5
+    assert "$ curl http://127.0.0.1:" in played.stdout
+    assert '"console": ' in played.stdout
+    assert re.search(r"\$ telnet 127\.0\.0\.1 \d+", played.stdout)
+    directory = re.search(r"with its files in (\S+)\.\n", played.stdout)
+    assert directory
+    assert not Path(directory[1]).exists()
+
+
+def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(tmp_path: Path) -> None:
+    with running(tmp_path / "projects") as server:
+        command = [*COMMAND, "--exit", "--url", f"{server.url}/"]
+        played = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert played.returncode == 0, played.stdout + played.stderr
+        assert f"$ telnet 127.0.0.1 {server.consoles[0]}" in played.stdout
+        assert server.http.get("/v1/projects").json() == []
+        assert server.children() == []
+
+
+def test_the_demo_keeps_the_lab_until_ctrl_c(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("wb") as stdout:
+        playing = subprocess.Popen([*COMMAND], stdout=stdout, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        until(lambda: "Ctrl-C ends it." in output.read_text(), "the end of the demo", 60)
+        console = re.findall(r"    telnet 127\.0\.0\.1 (\d+)", output.read_text())[0]
+        with socket.create_connection(("127.0.0.1", int(console)), DEADLINE):
+            pass
+        playing.send_signal(signal.SIGINT)
+        assert playing.wait(DEADLINE) == 0
+    finally:
+        playing.kill()
+        playing.wait()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(console))) != 0
+
+
+def test_without_vpcs_the_demo_says_what_to_install() -> None:
+    environment = {**os.environ, "PATH": "/nonexistent"}
+    played = subprocess.run(
+        [*COMMAND, "--exit"], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert played.returncode == 1
+    assert "apt-get install vpcs" in played.stdout
+
+
+def test_without_a_server_the_demo_says_so() -> None:
+    said: list[str] = []
+    assert demo.play("http://127.0.0.1:1", True, said.append) == 1
+    assert "does not answer" in said[-1]
