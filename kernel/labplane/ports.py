@@ -92,12 +92,13 @@ class PortPool:
         occupied = []
         try:
             for number in self._candidates():
+                occupied.append(number)
                 if self.is_free_on_host(number):
+                    occupied.pop()
                     self._owners[number] = owner
                     if owner is None:
                         self._await_claim(number)
                     return number
-                occupied.append(number)
         finally:
             for number in occupied:
                 self._give_back(number)

@@ -42,7 +42,7 @@ class Process:
     """
 
     def __init__(
-        self, pid: int, terminal: int, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]
+        self, pid: int, watch: int, terminal: int, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]
     ) -> None:
         self.pid = pid
         self.returncode: int | None = None
@@ -53,7 +53,7 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
         os.set_blocking(terminal, False)
-        self._watch = os.pidfd_open(pid)
+        self._watch = watch
         self._loop.add_reader(terminal, self._read)
         self._loop.add_reader(self._watch, self._reap)
 
@@ -173,6 +173,7 @@ class Terminals:
                 pid = await asyncio.get_running_loop().run_in_executor(executor, _spawn, *arguments)
             finally:
                 executor.shutdown(wait=False)
+            watch = _watch(pid)
         except BaseException:
             os.close(master)
             raise
@@ -183,9 +184,19 @@ class Terminals:
             self._running.discard(process)
             on_exit(returncode)
 
-        process = Process(pid, master, on_output, ended)
+        process = Process(pid, watch, master, on_output, ended)
         self._running.add(process)
         return process
+
+
+def _watch(pid: int) -> int:
+    """A descriptor that becomes readable when the child `pid` ends; it is ended now if there can be none."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _spawn(command: list[str], terminal: str, cwd: Path, environment: dict[str, str], confined: bool) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from importlib.metadata import version
@@ -49,6 +50,8 @@ def serve(read: Callable[[], Settings]) -> None:
         server.should_exit = True
 
     lab.stop_server = stop
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: stop())
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info("labplane %s at http://%s:%s, projects in %s", version("labplane"), shown, port, settings.projects_path)
