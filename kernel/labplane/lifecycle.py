@@ -30,6 +30,7 @@ async def create(lab: "Lab", driver: "Driver", project_id: str, body: Mapping[st
             if not known.gone:
                 return known
     await lab.leftovers.settle(vm_id)
+    lab.require_project(project_id)
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
     vm = VM(lab, driver, project_id, vm_id, body["name"])

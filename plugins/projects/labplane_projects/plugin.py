@@ -92,7 +92,7 @@ class Projects(Plugin):
     @hook
     def project_dir(self, project_id: str) -> Path | None:
         project = self._projects.get(project_id)
-        return None if project is None else project.path
+        return project.path if project is not None and project.open else None
 
     async def create(self, request: Request) -> Any:
         """P-1 to P-6."""
@@ -187,7 +187,7 @@ class Projects(Plugin):
 
     def _get(self, project_id: str) -> Project:
         project = self._projects.get(project_id)
-        if project is None:
+        if project is None or not project.open:
             raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens one.")
         return project
 

@@ -17,6 +17,7 @@ class Project:
 
     path:    its directory, absolute.
     found:   the directory had files of somebody else in it before the project was opened there.
+    open:    requests find it: from the end of its creation to the removal of its last VM.
     lock:    held while the project is opened, changed, committed or closed.
     """
 
