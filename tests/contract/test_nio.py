@@ -124,9 +124,32 @@ def test_leading_zeros_are_digits(server: Server, vm: str) -> None:
 
 @pytest.mark.parametrize(
     "rhost",
-    ["256.1.1.1", "10.1.2.300", "::1", "fe80::1%lo", "255.255.255.255", "127.0.0.1 ", " 127.0.0.1", "a b", "-h", "--help",
-     "1.2.3", "10.2", "1", "127.0.0.1\n", "127.0.0.1;ls", "1.2.3.4.5", "a\0b", "a/b", "http://a", "é" * 300, "a" * 300, ".", "a..b"],
-)  # fmt: skip
+    [
+        "256.1.1.1",
+        "10.1.2.300",
+        "::1",
+        "fe80::1%lo",
+        "255.255.255.255",
+        "127.0.0.1 ",
+        " 127.0.0.1",
+        "a b",
+        "-h",
+        "--help",
+        "1.2.3",
+        "10.2",
+        "1",
+        "127.0.0.1\n",
+        "127.0.0.1;ls",
+        "1.2.3.4.5",
+        "a\x00b",
+        "a/b",
+        "http://a",
+        "é" * 300,
+        "a" * 300,
+        ".",
+        "a..b",
+    ],
+)
 def test_an_impossible_far_end_is_refused(server: Server, vm: str, rhost: str) -> None:
     """N-4, B-7: VPCS would silently take 127.0.0.1 for most of these."""
     refusal(plug(server, vm, {**UDP, "rhost": rhost}), 400)

@@ -1,7 +1,7 @@
 """Section 14 of docs/api.md, word for word: default ports, the real curl and the real telnet on a terminal.
 
-The session needs HTTP 8000, consoles 2000 and 2001, UDP 10000 and 10001, so it is played in a network namespace: this file
-is then run as a program.
+The session needs HTTP 8000, consoles 2000 and 2001, UDP 10000 and 10001, so it is played in a network namespace: this
+file is then run as a program.
 """
 
 import json

@@ -132,12 +132,12 @@ def test_no_vpcs_outlives_a_killed_server(tmp_path: Path) -> None:
     with running(tmp_path / "projects") as server:
         pids = start_pair(server, temporary=True)
         temporary = Path(shown(server.http.get("/v1/projects"))[0]["path"])
-        ranges = {"consoles": "{}-{}".format(*server.consoles), "udp": "{}-{}".format(*server.udp)}
+        consoles, udp = "{}-{}".format(*server.consoles), "{}-{}".format(*server.udp)
         server.process.kill()
         server.process.wait()
         until(lambda: not any(runs(pid) for pid in pids), "the end of every VPCS")
         assert temporary.is_dir()
-    with running(tmp_path / "projects", **ranges) as again:
+    with running(tmp_path / "projects", consoles=consoles, udp=udp) as again:
         assert not temporary.exists()
         assert len(start_pair(again)) == 2
         assert [vm["console"] for vm in vms(again)] == [again.consoles[0], again.consoles[0] + 1]

@@ -220,9 +220,9 @@ def test_a_number_of_thousands_of_digits_is_no_crash(server: Server, vm: str) ->
 @pytest.mark.parametrize("value", ["true", "false", "2000.0", '"2000"', "[2000]", "{}"])
 def test_what_looks_like_an_integer_is_none(server: Server, project: str, vm: str, value: str) -> None:
     """T-11: neither a boolean nor 2000.0."""
-    refusal(server.http.put(vm, content='{"console": %s}' % value), 400)
-    refusal(server.http.post(f"{project}/vpcs/vms", content='{"name": "x", "console": %s}' % value), 400)
-    nio = '{"type": "nio_udp", "lport": %s, "rport": 10000, "rhost": "127.0.0.1"}' % value
+    refusal(server.http.put(vm, content=f'{{"console": {value}}}'), 400)
+    refusal(server.http.post(f"{project}/vpcs/vms", content=f'{{"name": "x", "console": {value}}}'), 400)
+    nio = f'{{"type": "nio_udp", "lport": {value}, "rport": 10000, "rhost": "127.0.0.1"}}'
     refusal(server.http.post(f"{vm}/adapters/0/ports/0/nio", content=nio), 400)
 
 
