@@ -421,13 +421,16 @@ def test_a_body_announced_as_too_large_is_refused_before_it_is_sent(wire: Wire, 
 
 
 def test_the_limit_holds_for_chunked_bodies(wire: Wire) -> None:
-    """T-12: the refusal comes while the client still sends."""
+    """T-12, T-10: the refusal comes while the client still sends, and the connection is usable when it has sent all."""
     wire.head("POST", "/v1/ports/udp", "Transfer-Encoding: chunked")
     for _ in range(17):
         wire.chunk(b" " * MIB)
     reply = wire.reply()
     assert reply.status == 413
     assert json.loads(reply.body)["status"] == 413
+    wire.chunk(b" " * MIB)
+    wire.chunk(b"")
+    assert wire.call("GET", "/v1/version").status == 200
 
 
 def test_an_endless_upload_does_not_fill_the_memory(small: Server) -> None:
