@@ -1,10 +1,13 @@
 """What the host says about processes and ports, past anything that labplane claims."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support import until
 
 SOCKET = "socket:["
 
@@ -16,6 +19,12 @@ def runs(pid: int) -> bool:
     except OSError:
         return False
     return stat[stat.rindex(")") + 2] not in "ZX"
+
+
+def suspend(pid: int) -> None:
+    """SIGSTOP, and wait until all threads have stopped: from then on nothing but SIGKILL and SIGCONT reaches them."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: set(_states(pid)) == {"T"}, f"the process {pid} to be suspended")
 
 
 def udp_ports_of(pid: int) -> set[int]:
@@ -42,6 +51,11 @@ def tcp_listeners() -> set[tuple[str, int]]:
 def command_line(pid: int) -> list[str]:
     """The argument list of the process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+
+
+def _states(pid: int) -> list[str]:
+    texts = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [text[text.rindex(")") + 2] for text in texts]
 
 
 @contextmanager

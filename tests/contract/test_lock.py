@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from expect import nothing, refusal, shown
-from host import runs, tcp_listeners_of
+from host import runs, suspend, tcp_listeners_of
 from support import Server, until
 from wire import Wire
 
@@ -47,7 +47,7 @@ def held(
     before = set(server.children())
     nothing(server.http.post(f"{vm}/start"))
     (pid,) = set(server.children()) - before
-    os.kill(pid, signal.SIGSTOP)
+    suspend(pid)
     reply = call(method, vm + suffix)
     until(lambda: sigterm_is_pending(pid), "the request to hold the lock")
     return vm, pid, reply
@@ -164,7 +164,7 @@ def test_the_end_of_a_project_waits_for_its_vms(
 
 
 def test_a_stalled_upload_holds_no_vm(server: Server, project: str) -> None:
-    """L-5: the body is read before the lock is taken."""
+    """L-5, B-4: the body is read before the lock is taken."""
     vm = server.vm(project)
     with Wire(server.port) as stalled, Wire(server.port) as chunked:
         stalled.head("PUT", vm, "Content-Length: 100")
@@ -193,7 +193,7 @@ def test_an_upload_that_ends_after_the_delete_gets_404(server: Server, project: 
 
 
 def test_clients_that_hang_up_leave_no_lock_behind(server: Server, project: str, call: Calls) -> None:
-    """L-4: while they upload, while they wait, and while they are served."""
+    """L-4, B-4: while they upload, while they wait, and while they are served."""
     vm, pid, stop = held(server, project, call, "POST", "/stop")
     for body in (b"{}", b""):
         for method, suffix in (("GET", ""), ("PUT", ""), ("POST", "/start"), ("POST", "/stop")):

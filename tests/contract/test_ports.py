@@ -117,7 +117,7 @@ def test_a_port_goes_back_when_its_vm_is_deleted(tight: Server, project: str) ->
 
 
 def test_a_port_that_belongs_to_no_project_is_taken_over_by_the_nio_that_uses_it(tight: Server) -> None:
-    """U-1, U-5: from then on it goes the way of its VM."""
+    """U-1, U-5, O-1: from then on it goes the way of its VM."""
     project, number = tight.project(), allocate(tight)
     assert tight.link(tight.vm(project), number, 9).status_code == 201
     nothing(tight.http.delete(project))

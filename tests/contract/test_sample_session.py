@@ -26,7 +26,7 @@ BASE = "http://localhost:8000"
 
 
 def test_the_sample_session_goes_as_documented(tmp_path: Path) -> None:
-    """Section 14; also V-1, P-1, M-2, U-1, N-1, S-1, T-2, T-5, T-6, C-1, C-2, Q-9, Q-12."""
+    """Section 14; also O-4, O-5, V-1, P-1, M-2, U-1, N-1, S-1, T-2, T-5, T-6, C-1, C-2, Q-9, Q-12."""
     if way_in() is None and (busy := busy_ports()):
         pytest.fail(f"network namespaces are not permitted here, and these ports of the sample are taken: {busy}")
     run_apart(__file__, str(tmp_path))

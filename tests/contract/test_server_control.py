@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from expect import nothing, refusal, shown
-from host import runs, taken, tcp_listeners
+from host import runs, suspend, taken, tcp_listeners
 from support import DEADLINE, Server, Viewer, free_range, running, until
 from wire import Wire
 
@@ -120,7 +120,7 @@ def test_a_vm_that_does_not_heed_sigterm_does_not_hold_up_the_end(tmp_path: Path
     with running(tmp_path / "projects") as server:
         pids = start_pair(server)
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            suspend(pid)
         began = time.monotonic()
         assert server.stop() in (0, -signal.SIGTERM)
         assert time.monotonic() - began < LIMIT

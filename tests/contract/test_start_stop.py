@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from expect import nothing, refusal, shown
-from host import command_line, runs, taken, tcp_listeners, tcp_listeners_of, udp_ports_of
+from host import command_line, runs, suspend, taken, tcp_listeners, tcp_listeners_of, udp_ports_of
 from support import Server, Viewer, free_range, running, until
 
 RELAY = 9
@@ -75,7 +75,7 @@ def test_without_a_link_nothing_starts(server: Server, project: str) -> None:
 
 
 def test_a_started_vm_runs_with_its_console_and_its_port(server: Server, vm: str) -> None:
-    """S-1, S-3, C-1: the lport is bound by that very process, the console listens on loopback alone."""
+    """S-1, S-3, C-1, Q-3, Q-4: one process; the lport is bound by that very process, the console listens on loopback alone."""
     pid = start(server, vm)
     found = show(server, vm)
     assert found["status"] == "started"
@@ -83,6 +83,9 @@ def test_a_started_vm_runs_with_its_console_and_its_port(server: Server, vm: str
     assert ("127.0.0.1", found["console"]) in tcp_listeners()
     assert ("0.0.0.0", found["console"]) not in tcp_listeners()
     assert found["command_line"].split() == command_line(pid)
+    assert "-p" not in command_line(pid)
+    assert tcp_listeners_of(pid) == set()
+    assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
 
 def test_start_of_a_running_vm_changes_nothing(server: Server, vm: str) -> None:
@@ -271,7 +274,7 @@ def test_a_vpcs_that_does_not_answer_is_given_up(emulator: tuple[Server, str, Pa
 def test_what_a_vpcs_is_told_depends_on_its_version(
     emulator: tuple[Server, str, Path], version: str, without_relay: bool
 ) -> None:
-    """S-1, Q-2, B-12, B-21, O-11: 0.5b1 is enough, from 0.8 on there is -R, and an exchanged program is noticed."""
+    """S-1, Q-1, Q-2, B-12, B-21, O-11: 0.5b1 is enough, from 0.8 on there is -R, and an exchanged program is noticed."""
     server, vm, program = emulator
     real(program, version)
     reply = server.http.post(f"{vm}/start")
@@ -318,7 +321,7 @@ def test_stop_ends_the_process_and_frees_its_ports(server: Server, vm: str) -> N
 def test_a_process_that_does_not_heed_sigterm_is_killed_after_three_seconds(server: Server, vm: str) -> None:
     """S-5: one that is suspended gets no SIGTERM."""
     pid = start(server, vm)
-    os.kill(pid, signal.SIGSTOP)
+    suspend(pid)
     began = time.monotonic()
     nothing(server.http.post(f"{vm}/stop"))
     assert not runs(pid)
