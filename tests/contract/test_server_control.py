@@ -182,13 +182,13 @@ def test_a_reload_can_end_local_mode(editable: tuple[Server, Path]) -> None:
     refusal(server.http.post("/v1/config/reload"), 403)
 
 
-@pytest.mark.parametrize("text", ["local = ", 'local = "yes"', "unknown = 1", "\xff", "[plugins.vpcs]\nprogram = 3"])
-def test_a_reload_of_a_bad_file_changes_nothing(editable: tuple[Server, Path], text: str) -> None:
+def test_a_reload_of_a_bad_file_changes_nothing(editable: tuple[Server, Path]) -> None:
     """A-2, E-3: and it is the file that is wrong, not the server."""
     server, file = editable
-    file.write_bytes(text.encode("latin-1"))
-    refusal(server.http.post("/v1/config/reload"), 409)
-    assert shown(server.http.get("/v1/version")) == {"version": "one", "local": True}
+    for text in ("local = ", 'local = "yes"', "unknown = 1", "\xff", "[plugins.vpcs]\nprogram = 3"):
+        file.write_bytes(text.encode("latin-1"))
+        refusal(server.http.post("/v1/config/reload"), 409)
+        assert shown(server.http.get("/v1/version")) == {"version": "one", "local": True}
 
 
 def test_running_vms_do_not_notice_a_reload(editable: tuple[Server, Path]) -> None:

@@ -75,7 +75,7 @@ def test_without_a_link_nothing_starts(server: Server, project: str) -> None:
 
 
 def test_a_started_vm_runs_with_its_console_and_its_port(server: Server, vm: str) -> None:
-    """S-1, S-3, C-1, Q-3, Q-4: one process; the lport is bound by that very process, the console listens on loopback alone."""
+    """S-1, S-3, C-1, Q-3, Q-4: one process, which itself has the lport; the console is on loopback alone."""
     pid = start(server, vm)
     found = show(server, vm)
     assert found["status"] == "started"
@@ -274,7 +274,7 @@ def test_a_vpcs_that_does_not_answer_is_given_up(emulator: tuple[Server, str, Pa
 def test_what_a_vpcs_is_told_depends_on_its_version(
     emulator: tuple[Server, str, Path], version: str, without_relay: bool
 ) -> None:
-    """S-1, Q-1, Q-2, B-12, B-21, O-11: 0.5b1 is enough, from 0.8 on there is -R, and an exchanged program is noticed."""
+    """S-1, Q-1, Q-2, B-12, B-21, O-11: 0.5b1 will do, 0.8 has -R, and an exchanged program is noticed."""
     server, vm, program = emulator
     real(program, version)
     reply = server.http.post(f"{vm}/start")
