@@ -134,7 +134,8 @@ class ProcessDriver(Driver):
     async def bring_up(self, vm: "VM") -> None:
         """Open the console and launch the program; nothing of it remains when that fails."""
         await self.stop(vm)
-        await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
+        if not vm.dir.is_dir():
+            await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
         vm.session = Session(
             vm.dir / f"{self.kind}.log",
             typed=self.typed,

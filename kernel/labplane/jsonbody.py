@@ -22,7 +22,7 @@ def parse(body: bytes) -> Any:
     if _may_nest_too_deep(text):
         raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _decoder.decode(text)
     except json.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
@@ -67,6 +67,9 @@ def _finite(literal: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {literal[:40]} is too large")
     return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_surrogates(value: Any) -> None:

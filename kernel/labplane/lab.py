@@ -159,7 +159,7 @@ class Lab:
 
     def vm_dir(self, project_id: str, kind: str, vm_id: str) -> Path:
         """A VM's working directory (C-3)."""
-        return self.project_dir(project_id) / "project-files" / kind / vm_id
+        return self.project_dir(project_id).joinpath("project-files", kind, vm_id)
 
     def require_project(self, project_id: str) -> None:
         """Raise NotFound unless the project is open."""

@@ -58,7 +58,7 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
             vm.console = console
     existed = False
     try:
-        existed = await asyncio.to_thread(_make_directory, vm)
+        existed = _make_directory(vm)
         given = {name: body[name] for name in driver.properties if name in body}
         await driver.configure(vm, given)
     except BaseException:
@@ -72,9 +72,15 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
 
 def _make_directory(vm: VM) -> bool:
     directory = vm.dir
-    existed = directory.exists()
-    directory.mkdir(parents=True, exist_ok=True)
-    return existed
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+        return True
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+    return False
 
 
 async def update(vm: VM, body: Mapping[str, Any]) -> None:

@@ -5,20 +5,17 @@ import os
 import pty
 import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from labplane import confinement
 from labplane.errors import Unavailable
+from labplane.spawners import Spawners
 
 INPUT_LIMIT = 64 * 1024
 READ_SIZE = 64 * 1024
 LAST_READS = 16
-
-_server_directory = threading.Lock()
 
 
 def find_program(name: str, advice: str) -> Path:
@@ -132,6 +129,7 @@ class Terminals:
 
     def __init__(self) -> None:
         self._running: set[Process] = set()
+        self._spawners = Spawners()
 
     @property
     def can_confine(self) -> bool:
@@ -166,13 +164,8 @@ class Terminals:
             environment["TERM"] = "vt100"
         master, slave = pty.openpty()
         try:
-            arguments = (list(command), os.ttyname(slave), cwd, dict(environment), confined and self.can_confine)
-            # A thread for each: what it gives up for the sake of its child, it cannot have back.
-            executor = ThreadPoolExecutor(1, "spawn")
-            try:
-                pid = await asyncio.get_running_loop().run_in_executor(executor, _spawn, *arguments)
-            finally:
-                executor.shutdown(wait=False)
+            spawner = self._spawners.of(Path(command[0]), confined=confined and self.can_confine)
+            pid = await spawner.spawn(command, os.ttyname(slave), cwd, environment)
             watch = _watch(pid)
         except BaseException:
             os.close(master)
@@ -197,35 +190,3 @@ def _watch(pid: int) -> int:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-
-
-def _spawn(command: list[str], terminal: str, cwd: Path, environment: dict[str, str], confined: bool) -> int:
-    if confined:
-        confinement.only_execute(confinement.with_loader(Path(command[0])))
-    with _working_directory(cwd):
-        return os.posix_spawn(
-            command[0],
-            command,
-            environment,
-            # As leader of a new session the child gets the first terminal that it opens as its controlling one.
-            setsid=True,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ],
-            setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM],
-        )
-
-
-@contextmanager
-def _working_directory(cwd: Path) -> Iterator[None]:
-    try:
-        confinement.own_working_directory()
-    except OSError:  # some containers forbid it: borrow the server's, which uses absolute paths only
-        with _server_directory, chdir(cwd):
-            yield
-    else:
-        os.chdir(cwd)
-        yield

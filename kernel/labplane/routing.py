@@ -17,6 +17,7 @@ from labplane import jsonbody
 from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, envelope
 from labplane.replies import JSONReply
 from labplane.schemas import Schema, Schemas, Validator, complaint
+from labplane.shortcut import Accepts
 
 if TYPE_CHECKING:
     from labplane.vms import VM
@@ -96,6 +97,13 @@ class Directory(Protocol):
 class _Compiled:
     route: Route
     validator: Validator | None
+    accepts: Accepts
+
+    def complaint(self, body: Any) -> str | None:
+        """Why `body` is not what the route takes; None when it is."""
+        if self.validator is None or self.accepts(body):
+            return None
+        return complaint(self.validator, body)
 
 
 @dataclass(slots=True)
@@ -126,7 +134,7 @@ class Resource:
             raise MethodNotAllowed(f"{method} is not offered at {self.path}; it has {', '.join(allow)}.", allow)
         body = await read_body(scope, receive, self.lab.max_body)
         value = jsonbody.parse(body) if body else {}
-        if compiled.validator is not None and (reason := complaint(compiled.validator, value)):
+        if reason := compiled.complaint(value):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
         path = scope["path_params"]
         project_id = path.get("project_id")
@@ -243,7 +251,7 @@ class RouteTable:
             if route.reply is not None:
                 schemas.compile(route.reply, f"reply of {where}")
             validator = None if route.body is None else schemas.compile(route.body, f"body of {where}")
-            compiled.append(_Compiled(route, validator))
+            compiled.append(_Compiled(route, validator, schemas.shortcut(route.body or {})))
         return compiled
 
     def add(self, compiled: Iterable[_Compiled]) -> None:

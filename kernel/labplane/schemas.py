@@ -11,6 +11,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from labplane.shortcut import Accepts, shortcut
+
 Schema = Mapping[str, Any]
 Validator = jsonschema.protocols.Validator
 
@@ -64,6 +66,11 @@ class Schemas:
         plain = check(schema, where)
         self._resolve_all(plain, where)
         return LabValidator(plain, registry=self._registry)
+
+    def shortcut(self, schema: Schema) -> Accepts:
+        """True only for what satisfies `schema`, and quick; see there. To be called once `compile` found it valid."""
+        by_reference = {PREFIX + name: named for name, named in self._named.items()}
+        return shortcut(schema, by_reference.get)
 
     def _resolve_all(self, schema: dict[str, Any], where: str) -> None:
         base = DRAFT202012.create_resource(schema)

@@ -3,21 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
 from labplane_vpcs import script
+from labplane_vpcs.launches import Launches
+from labplane_vpcs.mac_ids import MacIds
 from labplane_vpcs.program import Program, Programs
 from labplane_vpcs.relay import Binding, Overtaken, Relays
 from labplane_vpcs.rhost import resolve
 from labplane_vpcs.sockets import has_udp_port, open_files
 
-MAC_IDS = 255
 UP_WITHIN = 10.0
+FREE_WITHIN = 0.1
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
-LAUNCH_SLOT_SECONDS = 0.25
 PORT = (0, 0)
 
 
@@ -39,16 +39,26 @@ class VPCSDriver(ProcessDriver):
         self._config = config
         self._programs = Programs()
         self._relays = Relays(lab)
-        self._launches = asyncio.Semaphore(LAUNCHES_AT_ONCE)
+        self._mac_ids = MacIds()
+        self._launches = Launches(LAUNCHES_AT_ONCE)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
-        if "mac_id" not in vm.data:
-            vm.data["mac_id"] = self._free_mac_id(vm)
+        fresh = "mac_id" not in vm.data
+        if fresh:
+            vm.data["mac_id"] = self._mac_ids.lease(vm.project_id)
         name = changes.get("name", vm.name)
-        if "startup_script" in changes and (vm.settings or changes["startup_script"] is not None):
-            await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name)
-        elif name != vm.name:
-            await asyncio.to_thread(script.rename, vm.dir, vm.name, name)
+        try:
+            if "startup_script" in changes and (vm.settings or changes["startup_script"] is not None):
+                await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name)
+            elif name != vm.name:
+                await asyncio.to_thread(script.rename, vm.dir, vm.name, name)
+        except BaseException:
+            if fresh:
+                self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))
+            raise
+
+    async def removed(self, vm: VM) -> None:
+        self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))
 
     async def link(self, vm: VM, nio: Mapping[str, Any]) -> None:
         if nio["type"] == "nio_udp":
@@ -57,7 +67,7 @@ class VPCSDriver(ProcessDriver):
             _check_device(nio["tap_device"])
 
     async def show(self, vm: VM) -> Mapping[str, Any]:
-        text = await asyncio.to_thread(script.read, vm.dir)
+        text = await self._script(vm)
         return {
             **await super().show(vm),
             "startup_script": text,
@@ -72,7 +82,7 @@ class VPCSDriver(ProcessDriver):
         nio = vm.nios.get(PORT)
         if nio is None:
             raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
-        text = await asyncio.to_thread(script.read, vm.dir)
+        text = await self._script(vm)
         if program.runs_commands and not self.lab.terminals.can_confine and "!" in (text or ""):
             raise Conflict(
                 f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, "
@@ -108,8 +118,8 @@ class VPCSDriver(ProcessDriver):
 
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
-        async with self._launch_slot(), self._relays.binding(lport) as binding:
-            if lport is not None and not self.lab.udp.is_free_on_host(lport):
+        async with self._launches.slot(lport), self._relays.binding(lport) as binding:
+            if lport is not None and not await self._free_on_host(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
                 )
@@ -124,33 +134,23 @@ class VPCSDriver(ProcessDriver):
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
 
+    async def _free_on_host(self, lport: int) -> bool:
+        """Asked for a moment: between fork and exec a neighbour's process has a copy of every socket, guards too."""
+        deadline = time.monotonic() + FREE_WITHIN
+        while not (free := self.lab.udp.is_free_on_host(lport)) and time.monotonic() < deadline:
+            await asyncio.sleep(0.001)
+        return free
+
     def typed(self, data: bytes) -> bytes:
         return data if self.lab.terminals.can_confine else data.replace(b"!", b"")
 
+    async def _script(self, vm: VM) -> str | None:
+        """Most VPCS have none, and to see that needs no thread."""
+        directory = vm.dir
+        return await asyncio.to_thread(script.read, directory) if script.exists(directory) else None
+
     async def _program(self) -> Program:
         return await self._programs.find(self._config["program"])
-
-    def _free_mac_id(self, vm: VM) -> int:
-        """M-13: the lowest that no other VPCS of the project has."""
-        taken = {other.data.get("mac_id") for other in self.lab.vms.of(vm.project_id) if other.driver is self}
-        for mac_id in range(MAC_IDS):
-            if mac_id not in taken:
-                return mac_id
-        raise Conflict(
-            f"The project has {MAC_IDS} VPCS, which is all that their MAC addresses allow; delete one first."
-        )
-
-    @asynccontextmanager
-    async def _launch_slot(self) -> AsyncIterator[None]:
-        """Let a few launches go at a time, so that each is short; one that takes long makes room for the next."""
-        await self._launches.acquire()
-        overdue = asyncio.get_running_loop().call_later(LAUNCH_SLOT_SECONDS, self._launches.release)
-        try:
-            yield
-        finally:
-            if not overdue.cancelled() and overdue.when() > asyncio.get_running_loop().time():
-                overdue.cancel()
-                self._launches.release()
 
     async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""
@@ -165,7 +165,7 @@ class VPCSDriver(ProcessDriver):
             except OSError:
                 break
             failed = b" error [" in session.last_words
-            if binding.overtaken:
+            if binding.overtaken or (failed and lport is not None and await self._free_on_host(lport)):
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
             if failed or time.monotonic() > deadline:
                 break

@@ -1,7 +1,6 @@
 """Which sockets a process has, as /proc tells (S-3: the owner of a port counts, not just that it is taken)."""
 
 import os
-from pathlib import Path
 
 
 def has_udp_port(pid: int, number: int) -> bool:
@@ -10,7 +9,7 @@ def has_udp_port(pid: int, number: int) -> bool:
     if not inodes:
         return False
     wanted = f":{number:04X}"
-    with Path(f"/proc/{pid}/net/udp").open() as table:
+    with open(f"/proc/{pid}/net/udp") as table:
         next(table)
         for line in table:
             columns = line.split()
@@ -33,9 +32,10 @@ def open_files(pid: int) -> list[str]:
 
 def thread_states(pid: int) -> list[str]:
     """The state letter (R, S, …) of each thread of `pid`, oldest first. Raises OSError when it has ended."""
-    directory = Path(f"/proc/{pid}/task")
+    directory = f"/proc/{pid}/task"
     states = []
-    for thread in sorted(int(name) for name in os.listdir(directory)):
-        text = (directory / str(thread) / "stat").read_text()
+    for thread in sorted(os.listdir(directory), key=int):
+        with open(f"{directory}/{thread}/stat") as file:
+            text = file.read()
         states.append(text[text.rindex(")") + 2])
     return states

@@ -1,0 +1,89 @@
+"""The two servers that are compared, each in a process of its own, and what /proc says of such a process."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.client import BenchError
+
+TOP = Path(__file__).resolve().parent.parent
+CONSOLES = "12000-13999"
+UDP = "14001-19500"
+RAW_UDP = 19600
+UP_WITHIN = 20.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; began: time.perf_counter() just before it was spawned."""
+
+    pid: int
+    port: int
+    began: float
+
+    def rss(self) -> float:
+        """Resident memory, MiB."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far, user and system, of the server without its children."""
+        columns = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def labplane() -> Iterator[Server]:
+    """A fresh ``labplane serve`` with its defaults but for the ports, working in a temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="labplane-bench-") as directory:
+        command = [sys.executable, "-c", "from labplane.cli import main; main()", "serve", "--port", "0"]
+        command += ["--projects-dir", directory + "/projects", "--console-ports", CONSOLES, "--udp-ports", UDP]
+        with _running(command) as server:
+            yield server
+
+
+@contextmanager
+def floor() -> Iterator[Server]:
+    """A fresh bare Starlette, see bench/floor.py."""
+    with _running([sys.executable, "-m", "bench.floor"]) as server:
+        yield server
+
+
+@contextmanager
+def both() -> Iterator[tuple[Server, Server]]:
+    """labplane and its floor."""
+    with labplane() as ours, floor() as bare:
+        yield ours, bare
+
+
+def announce(port: int) -> str:
+    """What a server says, in its log, when it listens."""
+    return f"listening at http://127.0.0.1:{port}, as was asked"
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator[Server]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("LABPLANE_")}
+    with tempfile.NamedTemporaryFile(prefix="labplane-bench-", suffix=".log") as log:
+        began = time.perf_counter()
+        with subprocess.Popen(command, cwd=TOP, env=plain, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+            try:
+                yield Server(process.pid, _port(process, Path(log.name)), began)
+            finally:
+                process.terminate()
+
+
+def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    deadline = time.monotonic() + UP_WITHIN
+    while True:
+        if found := re.search(r" at http://\S+:(\d+),", log.read_text()):
+            return int(found[1])
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"a server did not come up:\n{log.read_text()}")
+        time.sleep(0.001)
