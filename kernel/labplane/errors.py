@@ -67,6 +67,4 @@ def envelope(error: LabError) -> JSONReply:
     headers = {}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allow)
-    if isinstance(error, TooLarge):
-        headers["Connection"] = "close"
     return JSONReply({"status": error.status, "message": str(error)}, error.status, headers)

@@ -29,11 +29,7 @@ class Guard:
                     host = value
                 elif name == b"origin":
                     origin = value
-            try:
-                reason = self._complaint(host, origin)
-            except ValueError:  # what urlsplit makes of "[" and of bytes beyond ASCII
-                reason = "The Host or Origin header of the request is garbled."
-            if reason is not None:
+            if (reason := self._complaint(host, origin)) is not None:
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close", "code": 1008})
                 else:
@@ -43,19 +39,26 @@ class Guard:
 
     def _complaint(self, host: bytes | None, origin: bytes | None) -> str | None:
         if origin is not None:
-            authority = urlsplit(origin).netloc
-            if host is None or authority.lower() != host.lower():
+            scheme, found, authority = origin.lower().partition(b"://")
+            if not scheme or not found or host is None or authority != host.lower():
                 return "Requests from web pages of another origin are refused."
         if self._loopback_only and host is not None and host not in self._known:
-            if not _is_loopback(urlsplit(b"//" + host).hostname):
+            if not _is_loopback(_name_in(host)):
                 return "This server listens on loopback only; address it as localhost or 127.0.0.1."
             if len(self._known) < 16:
                 self._known.add(host)
         return None
 
 
-def _is_loopback(host: str | bytes | None) -> bool:
-    name = host.decode("latin-1") if isinstance(host, bytes) else host or ""
+def _name_in(host: bytes) -> str:
+    """The name in a ``Host`` header, without the port; empty when the header is garbage."""
+    try:
+        return urlsplit("//" + host.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

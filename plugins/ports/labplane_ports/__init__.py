@@ -34,4 +34,5 @@ class Ports(Plugin):
         return {"udp_port": self.lab.udp.lease(None)}
 
     async def allocate_for_project(self, request: Request) -> Any:
+        self.lab.project_dir(request.project_id)  # it may have been closed while this request was on its way here
         return {"udp_port": self.lab.udp.lease(self.lab.project_owner(request.project_id))}

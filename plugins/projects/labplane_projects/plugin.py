@@ -207,7 +207,10 @@ class Projects(Plugin):
             raise Forbidden("Only a server in local mode (--local) lets clients choose the path of a project.")
         if "\0" in given or not Path(given).is_absolute():
             raise BadRequest("'path' must be an absolute path.")
-        path = Path(given).resolve()
+        try:
+            path = Path(given).resolve()
+        except (OSError, RuntimeError):  # RuntimeError is what Python before 3.13 makes of a loop
+            raise Conflict(f"'path' {given[:300]!r} leads nowhere: its symbolic links form a loop.") from None
         if path == self._location or path in self._location.parents:
             raise Conflict(f"{path} contains the projects directory; it cannot be a project itself.")
         return path

@@ -1,6 +1,7 @@
 """One project: its object on the wire and its directory on disk."""
 
 import asyncio
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from labplane import Conflict
 
 MARKER = ".gns3_temporary"
+UNUSABLE = (errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Project:
@@ -15,6 +17,7 @@ class Project:
 
     path:    its directory, absolute.
     found:   the directory had files of somebody else in it before the project was opened there.
+    open:    requests find it: from the end of its creation to the removal of its last VM.
     lock:    held while the project is opened, changed, committed or closed.
     """
 
@@ -45,18 +48,20 @@ class Project:
         before (B-28); the disk and this object are then as before.
         """
         moves = path != self.path or not self.open
-        found = _holds_files(path) if moves else self.found
-        if temporary and found:
-            raise Conflict(f"{path} has files in it; closing a temporary project there would delete them.")
         try:
+            found = _holds_files(path) if moves else self.found
+            if temporary and found:
+                raise Conflict(f"{path} has files in it; closing a temporary project there would delete them.")
             path.mkdir(parents=True, exist_ok=True)
             marker = path / MARKER
             if temporary:
                 marker.write_text("1")
             else:
                 marker.unlink(missing_ok=True)
-        except (FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise Conflict(f"{path} cannot be the project's directory: {error.strerror}.") from None
+        except OSError as error:
+            if error.errno not in UNUSABLE:
+                raise
+            raise Conflict(f"{str(path)[:300]} cannot be the project's directory: {error.strerror}.") from None
         self.path, self.temporary, self.found = path, temporary, found
 
 

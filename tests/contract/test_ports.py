@@ -1,0 +1,201 @@
+"""Section 6 of docs/api.md over HTTP: UDP ports and network interfaces."""
+
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from expect import nothing, refusal, shown
+from host import taken
+from support import Server, free_range, running
+
+
+@pytest.fixture
+def project(tight: Server) -> Iterator[str]:
+    """A project whose end gives back what its test took."""
+    project = tight.project()
+    yield project
+    reply = tight.http.delete(project)
+    assert reply.status_code in (204, 404)
+
+
+def allocate(server: Server, project: str = "/v1") -> int:
+    reply = shown(server.http.post(f"{project}/ports/udp", json={}), 201)
+    assert set(reply) == {"udp_port"}
+    number = reply["udp_port"]
+    assert isinstance(number, int)
+    return number
+
+
+def remaining(server: Server, project: str) -> list[int]:
+    """What can still be allocated, in the order in which it came."""
+    numbers = []
+    while (reply := server.http.post(f"{project}/ports/udp")).status_code == 201:
+        numbers.append(reply.json()["udp_port"])
+    refusal(reply, 409)
+    return numbers
+
+
+def test_ports_come_lowest_first_from_a_range_whose_ends_count(tight: Server, project: str) -> None:
+    """U-2, U-3, U-4: every number can be had, and then there is none."""
+    first, last = tight.udp
+    assert remaining(tight, project) == list(range(first, last + 1))
+
+
+@pytest.mark.parametrize("occupied", [[0], [3], [2], [0, 1], [1, 3]])
+def test_numbers_that_strangers_occupy_are_skipped_and_all_others_usable(
+    tight: Server, project: str, occupied: list[int]
+) -> None:
+    """U-3, U-4, B-1: the last one too when the last but one is occupied."""
+    first = tight.udp[0]
+    with ExitStack() as strangers:
+        for offset in occupied:
+            strangers.enter_context(taken(first + offset, socket.SOCK_DGRAM))
+        assert remaining(tight, project) == [first + offset for offset in range(4) if offset not in occupied]
+    assert remaining(tight, project) == [first + offset for offset in occupied]
+
+
+def test_a_stranger_on_one_address_occupies_the_number(tight: Server, project: str) -> None:
+    """U-3: tested by binding 0.0.0.0, and without SO_REUSEADDR."""
+    first = tight.udp[0]
+    with taken(first, socket.SOCK_DGRAM, "127.0.0.1"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reusing:
+        reusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reusing.bind(("0.0.0.0", first + 1))
+        assert remaining(tight, project) == [first + 2, first + 3]
+
+
+def test_a_port_goes_back_with_its_project_at_the_latest(tight: Server) -> None:
+    """U-2, U-5: at close and at delete."""
+    for end in ("POST", "/close"), ("DELETE", ""):
+        project = tight.project()
+        assert allocate(tight, project) == tight.udp[0]
+        nothing(tight.http.request(end[0], project + end[1]))
+        refusal(tight.http.post(f"{project}/ports/udp"), 404)
+
+
+def test_a_port_goes_back_when_its_nio_is_deleted(tight: Server, project: str) -> None:
+    """U-5, N-6."""
+    vm, number = tight.vm(project), allocate(tight, project)
+    assert tight.link(vm, number, 9).status_code == 201
+    assert allocate(tight, project) == number + 1
+    nothing(tight.http.delete(f"{vm}/adapters/0/ports/0/nio"))
+    assert allocate(tight, project) == number
+    nothing(tight.http.delete(f"{vm}/adapters/0/ports/0/nio"))
+    assert allocate(tight, project) == number + 2
+
+
+def test_a_port_goes_back_when_its_nio_is_replaced(tight: Server, project: str) -> None:
+    """U-5, N-5, B-2; but not when the new one uses it too."""
+    vm, one, two = tight.vm(project), allocate(tight, project), allocate(tight, project)
+    assert tight.link(vm, one, 9).status_code == 201
+    assert tight.link(vm, one, 10).status_code == 201
+    assert allocate(tight, project) == two + 1
+    assert tight.link(vm, two, 9).status_code == 201
+    assert allocate(tight, project) == one
+
+
+def test_a_port_goes_back_when_a_tap_replaces_its_nio(tight: Server, project: str) -> None:
+    """U-5, N-5."""
+    vm, number = tight.vm(project), allocate(tight, project)
+    assert tight.link(vm, number, 9).status_code == 201
+    tap = {"type": "nio_tap", "tap_device": "tap0"}
+    reply = tight.http.post(f"{vm}/adapters/0/ports/0/nio", json=tap)
+    if reply.status_code == 403:
+        pytest.fail("this server refuses taps, so that nothing can be tested here")
+    assert allocate(tight, project) == number
+
+
+def test_a_port_goes_back_when_its_vm_is_deleted(tight: Server, project: str) -> None:
+    """U-5, M-12."""
+    vm, number = tight.vm(project), allocate(tight, project)
+    assert tight.link(vm, number, 9).status_code == 201
+    nothing(tight.http.delete(vm))
+    assert allocate(tight, project) == number
+
+
+def test_a_port_that_belongs_to_no_project_is_taken_over_by_the_nio_that_uses_it(tight: Server) -> None:
+    """U-1, U-5, O-1: from then on it goes the way of its VM."""
+    project, number = tight.project(), allocate(tight)
+    assert tight.link(tight.vm(project), number, 9).status_code == 201
+    nothing(tight.http.delete(project))
+    again = tight.project()
+    assert allocate(tight, again) == number
+    nothing(tight.http.delete(again))
+
+
+def test_only_the_owner_of_a_port_can_release_it(tight: Server, project: str) -> None:
+    """U-5, B-2: neither the VM of another project nor another VM of the same one."""
+    owner, other = tight.vm(project, "owner"), tight.project()
+    stranger, sibling = tight.vm(other, "stranger"), tight.vm(project, "sibling")
+    number = allocate(tight, project)
+    assert tight.link(owner, number, 9).status_code == 201
+    for thief in (stranger, sibling):
+        refusal(tight.link(thief, number, 9), 409)
+        nothing(tight.http.delete(f"{thief}/adapters/0/ports/0/nio"))
+        nothing(tight.http.delete(thief))
+    nothing(tight.http.delete(other))
+    assert allocate(tight, project) == number + 1
+
+
+def test_a_port_of_another_project_cannot_be_used(tight: Server, project: str) -> None:
+    """U-5, B-2: even while no NIO uses it."""
+    other = tight.project()
+    number = allocate(tight, other)
+    refusal(tight.link(tight.vm(project), number, 9), 409)
+    nothing(tight.http.delete(other))
+
+
+def test_a_refused_nio_keeps_the_old_port(tight: Server, project: str) -> None:
+    """E-3, N-5: and takes no new one."""
+    one, two = tight.vm(project, "one"), tight.vm(project, "two")
+    first = tight.udp[0]
+    assert tight.link(one, first, 9).status_code == 201
+    assert tight.link(two, first + 1, 9).status_code == 201
+    refusal(tight.link(one, first + 1, 9), 409)
+    refusal(tight.link(one, first + 2, 9, rhost="256.1.1.1"), 400)
+    refusal(tight.link(one, first + 2, 9, rhost="no-such-host.invalid"), 409)
+    assert remaining(tight, project) == [first + 2, first + 3]
+
+
+def test_a_port_nobody_asked_for_is_recorded_as_used(tight: Server, project: str) -> None:
+    """U-6: inside the range and outside."""
+    one, two = tight.vm(project, "one"), tight.vm(project, "two")
+    assert tight.link(one, tight.udp[0], 9).status_code == 201
+    assert allocate(tight, project) == tight.udp[0] + 1
+    refusal(tight.link(two, tight.udp[0], 9), 409)
+    assert tight.link(one, 4242, 9).status_code == 201
+    refusal(tight.link(two, 4242, 9), 409)
+    nothing(tight.http.delete(f"{one}/adapters/0/ports/0/nio"))
+    assert tight.link(two, 4242, 9).status_code == 201
+    assert remaining(tight, project) == [tight.udp[0], tight.udp[0] + 2, tight.udp[0] + 3]
+
+
+def test_ports_are_for_known_projects(tight: Server) -> None:
+    """U-2, E-4."""
+    refusal(tight.http.post(f"/v1/projects/{uuid.uuid4()}/ports/udp"), 404)
+    refusal(tight.http.post("/v1/projects/1/ports/udp"), 400)
+
+
+def test_ports_of_no_project_run_out_too_and_survive_any_project(tmp_path: Path) -> None:
+    """U-1, U-4, U-5."""
+    with running(tmp_path / "projects", udp=free_range(3, socket.SOCK_DGRAM)) as server:
+        first = server.udp[0]
+        assert [allocate(server) for _ in range(3)] == [first, first + 1, first + 2]
+        refusal(server.http.post("/v1/ports/udp", json={}), 409)
+        project = server.project()
+        refusal(server.http.post(f"{project}/ports/udp"), 409)
+        nothing(server.http.delete(project))
+        refusal(server.http.post("/v1/ports/udp", json={}), 409)
+
+
+def test_the_interfaces_are_those_of_the_host(server: Server) -> None:
+    """I-1: loopback included."""
+    found: list[dict[str, Any]] = shown(server.http.get("/v1/interfaces"))
+    assert {interface["name"] for interface in found} == {name for _, name in socket.if_nameindex()}
+    assert "lo" in {interface["id"] for interface in found}
+    for interface in found:
+        assert {"id", "name"} <= set(interface) <= {"id", "name", "ip_address", "mac_address"}
+        assert interface["id"] == interface["name"]

@@ -1,0 +1,60 @@
+"""Raw HTTP: what no client library would send, and replies read to the byte."""
+
+import http.client
+import socket
+from dataclasses import dataclass
+
+from support import DEADLINE
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply as it came; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """One TCP connection to an HTTP server at loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def head(self, method: str, path: str, *headers: str, host: str | None = None) -> None:
+        """Send a request line and headers, and none of the body."""
+        host = host if host is not None else f"127.0.0.1:{self.port}"
+        self.send("\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", "")).encode("latin-1"))
+
+    def chunk(self, data: bytes) -> None:
+        """Send a piece of a chunked body; an empty one ends it."""
+        self.send(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def reply(self, method: str = "GET") -> Reply:
+        """Read the next reply; method: of its request, for HEAD has no body."""
+        response = http.client.HTTPResponse(self.socket, method=method)
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, headers, response.read())
+
+    def call(self, method: str, path: str, body: bytes = b"", *headers: str, host: str | None = None) -> Reply:
+        """Send a whole request and read its reply."""
+        length = [f"Content-Length: {len(body)}"] if body or method in ("POST", "PUT") else []
+        self.head(method, path, *length, *headers, host=host)
+        self.send(body)
+        return self.reply(method)
+
+    def is_closed(self) -> bool:
+        """True when the server ends the connection without another byte."""
+        return self.socket.recv(1) == b""
