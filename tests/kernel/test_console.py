@@ -2,11 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,19 +15,6 @@ from labplane.console import HEAD, SKIPPED, TAIL, Console, Scrollback
 
 WORDS = b"NOT daemon mode"
 GOODBYE = b"\r\nGood-bye\r\n"
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
-    def run(main: Any) -> None:
-        async def in_time() -> None:
-            async with asyncio.timeout(20):
-                await main
-
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(in_time())
-
-    return run
 
 
 class Screen:
