@@ -158,8 +158,10 @@ class ProcessDriver(Driver):
 
     async def _open_console(self, console: Console, vm: "VM") -> None:
         host = self.lab.settings.console_host
+        port = vm.console or 0
+        await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
         try:
-            await console.listen(host, vm.console or 0)
+            await console.listen(host, port)
         except OSError as error:
             raise Conflict(
                 f"The console port {vm.console} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "

@@ -59,7 +59,7 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
         if console is None:
             vm.console = lab.consoles.lease(vm)
         else:
-            lab.consoles.reserve(console, vm)
+            await _reserve(vm, console)
             vm.console = console
     existed = False
     try:
@@ -107,7 +107,7 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
 async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
     """Give `vm` the console `new`, listening if it runs; `old` again if what happens meanwhile fails."""
     consoles, running = vm.lab.consoles, vm.status != STOPPED
-    consoles.reserve(new, vm)
+    await _reserve(vm, new)
     try:
         if running:
             await _listen(vm, new)
@@ -122,6 +122,13 @@ async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
         raise
     consoles.release(old, vm)
     vm.console = new
+
+
+async def _reserve(vm: VM, console: int) -> None:
+    """Lease that console to `vm` (M-4)."""
+    if console not in vm.lab.consoles:
+        await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
+    vm.lab.consoles.reserve(console, vm)
 
 
 async def _listen(vm: VM, port: int) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import shutil
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from labplane.spawners import Spawners
 INPUT_LIMIT = 64 * 1024
 READ_SIZE = 64 * 1024
 LAST_READS = 16
+COPIES_SECONDS = 0.5
 
 
 def find_program(name: str, advice: str) -> Path:
@@ -130,6 +132,8 @@ class Terminals:
     def __init__(self) -> None:
         self._running: set[Process] = set()
         self._spawners = Spawners()
+        self._being_spawned = 0
+        self._latest_spawn = -COPIES_SECONDS
 
     @property
     def can_confine(self) -> bool:
@@ -140,6 +144,18 @@ class Terminals:
         """SIGKILL for whatever still runs; the last resort at the server's end."""
         for process in self._running:
             process.kill()
+
+    async def comes_free(self, is_free: Callable[[], bool]) -> bool:
+        """Whether a port is free, or will be as soon as no program on its way has a copy of a socket of this process.
+
+        Linux closes those copies after it has told us that the program is executed, and on a busy machine quite a while
+        after. So `is_free` is asked again until the latest spawn is half a second old.
+        """
+        while not is_free():
+            if not self._being_spawned and time.monotonic() > self._latest_spawn + COPIES_SECONDS:
+                return False
+            await asyncio.sleep(0.001)
+        return True
 
     async def spawn(
         self,
@@ -165,7 +181,12 @@ class Terminals:
         master, slave = pty.openpty()
         try:
             spawner = self._spawners.of(Path(command[0]), confined=confined and self.can_confine)
-            pid = await spawner.spawn(command, os.ttyname(slave), cwd, environment)
+            self._being_spawned += 1
+            try:
+                pid = await spawner.spawn(command, os.ttyname(slave), cwd, environment)
+            finally:
+                self._being_spawned -= 1
+                self._latest_spawn = time.monotonic()
             watch = _watch(pid)
         except BaseException:
             os.close(master)

@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,7 @@ def test_who_ignores_sigterm_gets_sigkill(tmp_path: Path, run: Callable[[Any], A
     async def main() -> None:
         async with child(tmp_path, SH, "-c", "trap '' TERM HUP; echo up; while :; do sleep 0.1; done") as one:
             await one.until(b"up")
-            began = time.monotonic()
             assert await one.process.stop(0.1) == -signal.SIGKILL
-            assert 0.1 <= time.monotonic() - began < 3
 
     run(main())
 

@@ -16,7 +16,6 @@ from labplane_vpcs.rhost import resolve
 from labplane_vpcs.sockets import has_udp_port, open_files
 
 UP_WITHIN = 10.0
-FREE_WITHIN = 0.1
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
 PORT = (0, 0)
 
@@ -40,7 +39,7 @@ class VPCSDriver(ProcessDriver):
         self._programs = Programs()
         self._relays = Relays(lab)
         self._mac_ids = MacIds()
-        self._launches = Launches(LAUNCHES_AT_ONCE)
+        self._launches = Launches(LAUNCHES_AT_ONCE, self._relays.rank)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
         fresh = "mac_id" not in vm.data
@@ -119,7 +118,7 @@ class VPCSDriver(ProcessDriver):
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
         async with self._launches.slot(lport), self._relays.binding(lport) as binding:
-            if lport is not None and not await self._free_on_host(lport):
+            if lport is not None and not await self._comes_free(lport):
                 raise Conflict(
                     f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
                 )
@@ -134,12 +133,8 @@ class VPCSDriver(ProcessDriver):
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
 
-    async def _free_on_host(self, lport: int) -> bool:
-        """Asked for a moment: between fork and exec a neighbour's process has a copy of every socket, guards too."""
-        deadline = time.monotonic() + FREE_WITHIN
-        while not (free := self.lab.udp.is_free_on_host(lport)) and time.monotonic() < deadline:
-            await asyncio.sleep(0.001)
-        return free
+    async def _comes_free(self, lport: int) -> bool:
+        return await self.lab.terminals.comes_free(lambda: self.lab.udp.is_free_on_host(lport))
 
     def typed(self, data: bytes) -> bytes:
         return data if self.lab.terminals.can_confine else data.replace(b"!", b"")
@@ -165,7 +160,7 @@ class VPCSDriver(ProcessDriver):
             except OSError:
                 break
             failed = b" error [" in session.last_words
-            if binding.overtaken or (failed and lport is not None and await self._free_on_host(lport)):
+            if binding.overtaken or (failed and lport is not None and await self._comes_free(lport)):
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
             if failed or time.monotonic() > deadline:
                 break

@@ -1,30 +1,29 @@
 """A few launches at a time, so that each is short; those that wait go in an order that spares them each other."""
 
 import asyncio
-import heapq
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import count
 
 OVERDUE_SECONDS = 0.25
+
+Rank = Callable[[int | None], tuple[int, float]]
 
 
 class Launches:
     """At most `at_once` launches, not counting those that have taken longer than `OVERDUE_SECONDS`.
 
-    Of those that wait the one with the highest lport is next: its port is then bound before a VPCS nine below comes up
-    that would have it for its relay (Q-5). In rising order, every tenth VPCS would have to wait for that one's attempt.
+    rank: of a launch by its lport; of those that wait the lowest one is next, looked at anew for each turn.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, rank: Rank) -> None:
         self._free = at_once
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._arrivals = count()
+        self._rank = rank
+        self._waiting: dict[asyncio.Future[None], int | None] = {}
 
     @asynccontextmanager
     async def slot(self, lport: int | None) -> AsyncIterator[None]:
         """Wait for a turn; leaving it lets the next one go."""
-        await self._turn(lport or 0)
+        await self._turn(lport)
         overdue = False
 
         def make_room() -> None:
@@ -40,23 +39,26 @@ class Launches:
             if not overdue:
                 self._give_back()
 
-    async def _turn(self, lport: int) -> None:
+    async def _turn(self, lport: int | None) -> None:
         if self._free:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-lport, next(self._arrivals), turn))
+        self._waiting[turn] = lport
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn in self._waiting:
+                del self._waiting[turn]
+            else:
                 self._give_back()
             raise
 
     def _give_back(self) -> None:
-        while self._waiting:
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        waiting = [turn for turn in self._waiting if not turn.done()]
+        if waiting:
+            turn = min(waiting, key=lambda one: self._rank(self._waiting[one]))
+            del self._waiting[turn]
+            turn.set_result(None)
+        else:
+            self._free += 1

@@ -15,8 +15,8 @@ from labplane_vpcs.sockets import thread_states
 
 OFFSET = 9
 TAP_LPORT = 20000  # what VPCS reckons from when it has no UDP link
-HAND_OVER_UNTIL = 0.10
-GUARDED_AGAIN_FROM = 0.15
+HAND_OVER_UNTIL = 0.13
+GUARDED_AGAIN_FROM = 0.17
 EARLIEST_ATTEMPT = 0.21
 LATEST_ATTEMPT = 5.0
 RELAY_THREAD = 4
@@ -73,6 +73,17 @@ class Relays:
         self._lab = lab
         self._attempts: dict[int, Attempt] = {}
         self._bindings: dict[int, Binding] = {}
+
+    def rank(self, lport: int | None) -> tuple[int, float]:
+        """In which order launches that wait should go, lowest first.
+
+        First those whose port can still be handed over, then the highest lport, which is bound before a VPCS nine below
+        could want its port for a relay; last those that have to wait for an attempt.
+        """
+        attempt = None if lport is None else self._attempts.get(lport)
+        if attempt is None:
+            return 1, -(lport or 0)
+        return (0 if attempt.age < HAND_OVER_UNTIL else 2), attempt.began
 
     @asynccontextmanager
     async def binding(self, lport: int | None) -> AsyncIterator[Binding]:
