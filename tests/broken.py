@@ -53,7 +53,7 @@ CAUSES = {
     "relative-path": "the path 'v1/trace' must begin with /",
     "unknown-convertor": "/v1/trace/{number:roman}",
     "repeated-parameter": "/v1/trace/{one}/{one}",
-    "sync-endpoint": "GET /v1/trace: its endpoint must be an async function",
+    "no-endpoint": "GET /v1/trace: its endpoint must be a function",
     "routes-none": "routes() must give an iterable, not None",
     "routes-text": "routes() must give an iterable, not str",
     "routes-garbage": "routes() must give labplane.Route objects, not tuple",

@@ -96,6 +96,11 @@ class Lab:
         finally:
             self._closing.discard(project_id)
 
+    def moved(self, project_id: str) -> None:
+        """The answer of `project_dir` for that project has changed: its VMs work there from now on (P-10)."""
+        for vm in self.vms.of(project_id):
+            vm.dir = self.vm_dir(project_id, vm.driver.kind, vm.id)
+
     async def commit(self, project_id: str) -> None:
         """Remove the directories of the VMs that were deleted since the last commit (P-11)."""
         for vm in self.vms.of(project_id):

@@ -35,7 +35,6 @@ async def create(
             if not known.gone:
                 return await show(known)
     await lab.leftovers.settle(vm_id)
-    lab.require_project(project_id)  # which may have gone while we waited
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
     vm = VM(lab, driver, project_id, vm_id, body["name"])

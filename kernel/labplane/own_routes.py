@@ -40,16 +40,16 @@ def own_schemas() -> Mapping[str, Schema]:
 
 
 def own_routes(lab: "Lab") -> list[Route]:
-    async def version(_: Request) -> Any:
+    def version(_: Request) -> Any:
         return {"version": lab.settings.api_version, "local": lab.settings.local}
 
-    async def check_version(request: Request) -> Any:
+    def check_version(request: Request) -> Any:
         wanted = request.body["version"]
         if wanted != lab.settings.api_version:
             raise Conflict(f"The client has version {wanted[:60]!r}, the server {lab.settings.api_version!r}.")
         return {"version": wanted}
 
-    async def plugins(_: Request) -> Any:
+    def plugins(_: Request) -> Any:
         return [asdict(report) for report in lab.plugins.reports]
 
     schema: Schema = {"$ref": PREFIX + "Version"}

@@ -1,7 +1,6 @@
 """`Route`, and what every request goes through: read, parse, validate, look up, lock, answer."""
 
 import asyncio
-import inspect
 import logging
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -50,7 +49,7 @@ class Request:
         return str(self.path["project_id"])
 
 
-Endpoint = Callable[[Request], Coroutine[Any, Any, Any]]
+Endpoint = Callable[[Request], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,8 @@ class Route:
     path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A parameter named
               ``project_id`` or ``vm_id`` is checked to exist before the endpoint runs; with ``vm_id`` the VM's lock is
               held.
-    endpoint: ``async def endpoint(request)``; returns what the reply says, None for no body, or a Starlette Response.
+    endpoint: ``def endpoint(request)``, async if it has to wait for anything; returns what the reply says, None for no
+              body, or a Starlette Response.
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
@@ -146,10 +146,10 @@ class Resource:
             path["vm_id"] = parse_uuid(vm_id, "vm_id")
             vm = self.lab.find_vm(project_id, path["vm_id"])
             reply = await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
-        elif method in ("GET", "HEAD"):
-            reply = await compiled.route.endpoint(Request(value, path, None, scope))
         else:
-            reply = await self._finish(compiled.route.endpoint(Request(value, path, None, scope)))
+            reply = compiled.route.endpoint(Request(value, path, None, scope))
+            if isinstance(reply, Coroutine):
+                reply = await (reply if method in ("GET", "HEAD") else self._finish(reply))
         if isinstance(reply, Response):
             return reply
         if reply is None:
@@ -165,7 +165,8 @@ async def _locked(vm: "VM", endpoint: Endpoint, request: Request) -> Any:
     async with vm.lock:
         if vm.gone:
             raise NotFound(f"The VM {vm.id} was deleted meanwhile.")
-        return await endpoint(request)
+        reply = endpoint(request)
+        return await reply if isinstance(reply, Coroutine) else reply
 
 
 class ClientGone(Exception):
@@ -210,7 +211,13 @@ def crash() -> Response:
 
 
 class _PathRoute(StarletteRoute):
+    def __init__(self, path: str, resource: Resource) -> None:
+        super().__init__(path, resource)
+        self._slashes = None if ":path}" in path else path.count("/")
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if self._slashes not in (None, scope["path"].count("/")):
+            return Match.NONE, {}  # without a look at its pattern, as most routes for most requests
         try:
             return super().matches(scope)
         except ValueError:  # a number of thousands of digits
@@ -275,5 +282,5 @@ def _check(route: object) -> None:
         compile_path(route.path)
     except (AssertionError, ValueError) as error:
         raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
-    if not inspect.iscoroutinefunction(route.endpoint):
-        raise RouteError(f"{route.method} {route.path}: its endpoint must be an async function")
+    if not callable(route.endpoint):
+        raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import NotFound
@@ -21,6 +20,7 @@ SUSPENDED = "suspended"
 class VM:
     """One emulated machine.
 
+    dir:      its working directory, below the project's; exists from creation on.
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
     nios:     what is plugged in, by (adapter, port).
@@ -36,6 +36,7 @@ class VM:
         self.project_id = project_id
         self.id = vm_id
         self.name = name
+        self.dir = lab.vm_dir(project_id, driver.kind, vm_id)
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
@@ -49,11 +50,6 @@ class VM:
 
     def __str__(self) -> str:
         return f"{self.driver.kind} {self.name!r} ({self.id})"
-
-    @property
-    def dir(self) -> Path:
-        """Its working directory, below the project's; exists from creation on."""
-        return self.lab.vm_dir(self.project_id, self.driver.kind, self.id)
 
     def require_kind(self, driver: "Driver") -> None:
         """Raise NotFound unless it is `driver` that runs this VM."""

@@ -30,9 +30,9 @@ class Ports(Plugin):
             Route("POST", of_project, self.allocate_for_project, None, reply, 201, "Allocate a UDP port for a project"),
         ]
 
-    async def allocate(self, _: Request) -> Any:
+    def allocate(self, _: Request) -> Any:
         return {"udp_port": self.lab.udp.lease(None)}
 
-    async def allocate_for_project(self, request: Request) -> Any:
+    def allocate_for_project(self, request: Request) -> Any:
         self.lab.project_dir(request.project_id)  # it may have been closed while this request was on its way here
         return {"udp_port": self.lab.udp.lease(self.lab.project_owner(request.project_id))}

@@ -116,11 +116,11 @@ class Projects(Plugin):
             project.open = True
         return project.shown(self._location)
 
-    async def list(self, _: Request) -> Any:
+    def list(self, _: Request) -> Any:
         """P-8."""
         return [project.shown(self._location) for project in self._projects.values() if project.open]
 
-    async def show(self, request: Request) -> Any:
+    def show(self, request: Request) -> Any:
         """P-7."""
         return self._get(request.project_id).shown(self._location)
 
@@ -138,6 +138,7 @@ class Projects(Plugin):
                 self._check_move(project, path)
             await asyncio.to_thread(project.settle, path, body.get("temporary", was_temporary))
             project.name = name if name is not None else project.name
+            self.lab.moved(project.id)
             if path != old and was_temporary:
                 await asyncio.to_thread(remove_directory, old)
         return project.shown(self._location)

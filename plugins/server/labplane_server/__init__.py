@@ -27,14 +27,14 @@ class Server(Plugin):
             Route("POST", "/v1/config/reload", self.reload, status=201, summary="Read the configuration again"),
         ]
 
-    async def interfaces(self, _: Request) -> Any:
+    def interfaces(self, _: Request) -> Any:
         return [{"id": name, "name": name} for _, name in sorted(socket.if_nameindex())]
 
-    async def shutdown(self, _: Request) -> None:
+    def shutdown(self, _: Request) -> None:
         self._require_local("be shut down")
         self.lab.shutdown()
 
-    async def reload(self, _: Request) -> None:
+    def reload(self, _: Request) -> None:
         self._require_local("reload its configuration")
         self.lab.reload()
 
