@@ -16,7 +16,7 @@ from bench.table import Row
 CONNECTIONS = 16
 VMS_A_PROJECT = 250  # one byte of a MAC address tells the VPCS of a project apart
 BLOCK = 50
-EDGE = 100
+EDGE = 250
 
 
 async def version(effort: Effort) -> list[Row]:

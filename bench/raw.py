@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.client import BenchError
 from bench.servers import RAW_UDP
+from labplane_vpcs.sockets import has_udp_port
 
 UP_WITHIN = 20.0
 STRIDE = 9  # before 0.8 a VPCS takes lport + 9 for a relay, a moment after its lport
@@ -55,21 +56,6 @@ def start(count: int) -> float:
         return time.perf_counter() - begin
 
 
-def has_udp_port(pid: int, number: int) -> bool:
-    """True when the process itself has UDP `number` bound; the way in which labplane's driver finds out."""
-    inodes = {target[8:-1] for target in _open_files(pid) if target.startswith("socket:[")}
-    if not inodes:
-        return False
-    wanted = f":{number:04X}"
-    with open(f"/proc/{pid}/net/udp") as table:
-        next(table)
-        for line in table:
-            columns = line.split()
-            if columns[1].endswith(wanted) and columns[9] in inodes:
-                return True
-    return False
-
-
 def udp_free(port: int) -> bool:
     return _binds(port, socket.SOCK_DGRAM)
 
@@ -100,17 +86,6 @@ def _ended() -> Iterator[list[tuple[int, int]]]:
         for pid, master in running:
             os.waitpid(pid, 0)
             os.close(master)
-
-
-def _open_files(pid: int) -> Sequence[str]:
-    directory = f"/proc/{pid}/fd"
-    targets = []
-    for descriptor in os.listdir(directory):
-        try:
-            targets.append(os.readlink(f"{directory}/{descriptor}"))
-        except FileNotFoundError:
-            continue
-    return targets
 
 
 def _binds(port: int, kind: socket.SocketKind) -> bool:
