@@ -55,8 +55,10 @@ def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(
 
 def test_the_demo_keeps_the_lab_until_ctrl_c(tmp_path: Path) -> None:
     output = tmp_path / "output"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets jobs in the background ignore it
     with output.open("wb") as stdout:
         playing = subprocess.Popen([*COMMAND], stdout=stdout, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    signal.signal(signal.SIGINT, before)
     try:
         until(lambda: "Ctrl-C ends it." in output.read_text(), "the end of the demo", 60)
         console = re.findall(r"    telnet 127\.0\.0\.1 (\d+)", output.read_text())[0]
