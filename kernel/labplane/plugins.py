@@ -167,7 +167,7 @@ class Plugins:
     def _config(self, name: str, schemas: Mapping[str, Schema], tables: Mapping[str, Any]) -> dict[str, Any]:
         given = tables.get(name, {})
         whole: Schema = {"type": "object", "properties": schemas, "additionalProperties": False}
-        if reason := complaint(self._lab.schemas.compile(whole, f"the settings of {name}"), given):
+        if reason := complaint(self._lab.schemas.compile(whole, f"the settings of {name}"), given, "the table"):
             raise PluginError(f"[plugins.{name}] in {self._lab.settings.source}: {reason}")
         defaults = {key: schema["default"] for key, schema in schemas.items() if "default" in schema}
         return defaults | dict(given)

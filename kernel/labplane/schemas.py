@@ -108,19 +108,22 @@ def check(schema: Schema, where: str) -> dict[str, Any]:
     return plain
 
 
-def complaint(validator: Validator, value: Any) -> str | None:
-    """Why `value` does not satisfy the schema, as one sentence that names the field; None when it does."""
+def complaint(validator: Validator, value: Any, whole: str = "the body") -> str | None:
+    """Why `value` does not satisfy the schema, as one sentence that names the field; None when it does.
+
+    whole: what the value itself is called.
+    """
     try:
         error = best_match(validator.iter_errors(value))
     except RecursionError:  # from printing what it found
-        return "the body is nested too deep where something simpler belongs"
-    return None if error is None else describe(error)
+        return f"{whole} is nested too deep where something simpler belongs"
+    return None if error is None else describe(error, whole)
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, whole: str = "the body") -> str:
     """A sentence for `error` that names the field and what is allowed, without repeating a long value."""
     field = ".".join(str(step) for step in error.absolute_path)
-    subject = f"'{field}'" if field else "the body"
+    subject = f"'{field}'" if field else whole
     rule: Any = error.validator_value
     value: Any = error.instance
     schema: Any = error.schema
