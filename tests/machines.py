@@ -43,7 +43,7 @@ def after_the_attempt(server: Server) -> None:
     """Wait until each VPCS has all of its five threads, the last of which has tried for the relay socket and sleeps."""
 
     def settled(pid: int) -> bool:
-        tasks = sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+        tasks = [task.name for task in Path(f"/proc/{pid}/task").iterdir()]  # oldest first; numbers may wrap around
         if len(tasks) < 5:
             return False
         stat = Path(f"/proc/{pid}/task/{tasks[4]}/stat").read_text()
