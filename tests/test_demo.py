@@ -6,15 +6,30 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from support import DEADLINE, running, until
+import pytest
+from support import DEADLINE, Server, running, until
 
 from labplane import demo
 
 COMMAND = [sys.executable, "-m", "labplane", "demo"]
 
 
+@pytest.fixture(scope="module")
+def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+    """A server, and a demo that plays at it while other tests go on; most of a demo is waiting."""
+    with running(tmp_path_factory.mktemp("visit") / "projects") as server:
+        command = [*COMMAND, "--exit", "--url", f"{server.url}/"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playing:
+            try:
+                yield server, playing
+            finally:
+                playing.kill()
+
+
+@pytest.mark.usefixtures("visit")
 def test_the_demo_ends_with_a_ping_and_leaves_nothing() -> None:
     played = subprocess.run([*COMMAND, "--exit"], capture_output=True, text=True, timeout=120, check=False)
     assert played.returncode == 0, played.stdout + played.stderr
@@ -27,20 +42,23 @@ def test_the_demo_ends_with_a_ping_and_leaves_nothing() -> None:
     assert not Path(directory[1]).exists()
 
 
-def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(tmp_path: Path) -> None:
-    with running(tmp_path / "projects") as server:
-        command = [*COMMAND, "--exit", "--url", f"{server.url}/"]
-        played = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert played.returncode == 0, played.stdout + played.stderr
-        assert f"$ telnet 127.0.0.1 {server.consoles[0]}" in played.stdout
-        assert server.http.get("/v1/projects").json() == []
-        assert server.children() == []
+def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(
+    visit: tuple[Server, subprocess.Popen[str]],
+) -> None:
+    server, playing = visit
+    output, _ = playing.communicate(timeout=120)
+    assert playing.returncode == 0, output
+    assert f"$ telnet 127.0.0.1 {server.consoles[0]}" in output
+    assert server.http.get("/v1/projects").json() == []
+    assert server.children() == []
 
 
 def test_the_demo_keeps_the_lab_until_ctrl_c(tmp_path: Path) -> None:
     output = tmp_path / "output"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets jobs in the background ignore it
     with output.open("wb") as stdout:
         playing = subprocess.Popen([*COMMAND], stdout=stdout, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    signal.signal(signal.SIGINT, before)
     try:
         until(lambda: "Ctrl-C ends it." in output.read_text(), "the end of the demo", 60)
         console = re.findall(r"    telnet 127\.0\.0\.1 (\d+)", output.read_text())[0]

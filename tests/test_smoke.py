@@ -12,14 +12,13 @@ def test_two_linked_vpcs_ping_each_other(tmp_path: Path) -> None:
         for vm in (one, two):
             assert server.http.post(f"{vm}/start").status_code == 204
         with Viewer(server.consoles[0]) as first, Viewer(server.consoles[0] + 1) as second:
-            first.until(b"VPCS> ")
-            first.type("ip 10.0.0.1")
+            for viewer, address in ((first, "10.0.0.1"), (second, "10.0.0.2")):
+                viewer.until(b"VPCS> ")
+                viewer.type(f"ip {address}")
             first.until(b"PC1 : 10.0.0.1")
-            second.until(b"VPCS> ")
-            second.type("ip 10.0.0.2")
             second.until(b"PC1 : 10.0.0.2")
             second.type("ping 10.0.0.1")
-            second.until(b"icmp_seq=5")
+            second.until(b"10.0.0.1 icmp_seq=1 ttl=64")
         pids = server.children()
         assert len(pids) == 2
         server.stop()

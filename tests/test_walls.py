@@ -19,13 +19,16 @@ KERNEL = {path.stem: path for path in sorted((TREE / "kernel" / "labplane").glob
 PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/**/*.py")])
 GROUND_FLOOR = {
     "replies": set[str](),
-    "schemas": set[str](),
+    "shortcut": set[str](),
+    "schemas": {"shortcut"},
     "confinement": set[str](),
+    "posix_spawn": set[str](),
+    "spawners": {"confinement", "posix_spawn"},
     "logfile": set[str](),
     "errors": {"replies"},
     "ports": {"errors"},
     "jsonbody": {"errors"},
-    "processes": {"confinement", "errors"},
+    "processes": {"confinement", "errors", "spawners"},
 }
 NO_SERVER_RUNS = {"demo", "testing"}  # a client and a test kit, in the package for their users' sake
 MOST_LINES_OF_A_FILE = 350

@@ -4,7 +4,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from machines import linked
 from support import Server, free_range, running
+from wire import Wire
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,35 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     udp = free_range(4, socket.SOCK_DGRAM)
     with running(tmp_path_factory.mktemp("tight") / "projects", consoles=free_range(4), udp=udp) as server:
         yield server
+
+
+@pytest.fixture
+def project(server: Server) -> Iterator[str]:
+    """A project whose end gives back what its test took, processes included."""
+    yield from _project(server)
+
+
+@pytest.fixture
+def crowded(tight: Server) -> Iterator[str]:
+    """A project of the server with four consoles."""
+    yield from _project(tight)
+
+
+@pytest.fixture
+def vm(server: Server, project: str) -> str:
+    """A linked VM that is not started."""
+    return linked(server, project)
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    """A bare connection to the server."""
+    with Wire(server.port) as wire:
+        yield wire
+
+
+def _project(server: Server) -> Iterator[str]:
+    project = server.project()
+    yield project
+    assert server.http.delete(project).status_code in (204, 404)
+    assert server.children() == []

@@ -1,61 +1,18 @@
 """The console: what viewers of one session see, whoever comes, goes or does not read."""
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from line import until
+from screen import Screen, nowhere
 
-from labplane import console as module
-from labplane import telnet
 from labplane.console import HEAD, SKIPPED, TAIL, Console, Scrollback
 
 WORDS = b"NOT daemon mode"
+
 GOODBYE = b"\r\nGood-bye\r\n"
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
-    def run(main: Any) -> None:
-        async def in_time() -> None:
-            async with asyncio.timeout(20):
-                await main
-
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(in_time())
-
-    return run
-
-
-class Screen:
-    """A viewer in memory; `obedient` ones detach when they are hung up."""
-
-    def __init__(self, console: Console, obedient: bool = True) -> None:
-        self.console = console
-        self.obedient = obedient
-        self.seen = b""
-        self.hung_up = 0
-        console.attach(self)
-
-    def send(self, data: bytes) -> None:
-        assert not self.hung_up
-        self.seen += data
-
-    def hang_up(self) -> None:
-        self.hung_up += 1
-        if self.obedient:
-            self.console.detach(self)
-
-    def type(self, data: bytes) -> None:
-        self.console.typed(self, data)
-
-
-def nowhere(data: bytes) -> None:
-    pass
 
 
 def test_every_viewer_sees_what_the_emulator_prints() -> None:
@@ -185,7 +142,7 @@ def test_output_that_only_begins_like_the_words_appears_within_the_hold(run: Any
         viewer = Screen(console)
         console.feed(b"VPCS> N")
         assert viewer.seen == b"VPCS> "
-        await _until(lambda: viewer.seen == b"VPCS> N")
+        await until(lambda: viewer.seen == b"VPCS> N")
         assert Screen(console).seen == b"VPCS> N"
 
     run(main())
@@ -225,118 +182,3 @@ def test_closing_shows_what_was_held_and_nothing_after(run: Any) -> None:
         assert console.viewers == 0
 
     run(main())
-
-
-def test_a_viewer_that_never_goes_does_not_hold_up_closing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
-
-    async def main() -> None:
-        console = Console(nowhere)
-        Screen(console, obedient=False)
-        await console.close()
-        assert console.viewers == 0
-
-    run(main())
-
-
-def test_moving_keeps_the_viewers_and_frees_the_old_address(run: Any) -> None:
-    async def main() -> None:
-        console = Console(nowhere)
-        await console.listen("127.0.0.1", 0)
-        former = console.address
-        assert former is not None
-        reader, writer = await asyncio.open_connection(*former)
-        await _until(lambda: console.viewers == 1)
-        await console.listen("127.0.0.1", 0)
-        assert console.address != former
-        with socket.create_server(former):
-            pass
-        console.feed(b"still here")
-        await reader.readuntil(b"still here")
-        writer.close()
-        await writer.wait_closed()
-        await console.close()
-
-    run(main())
-
-
-def test_listening_where_it_listens_already_changes_nothing(run: Any) -> None:
-    async def main() -> None:
-        console = Console(nowhere)
-        await console.listen("127.0.0.1", 0)
-        address = console.address
-        assert address is not None
-        await console.listen(*address)
-        assert console.address == address
-        await console.close()
-
-    run(main())
-
-
-def test_a_taken_address_leaves_the_console_where_it_was(run: Any) -> None:
-    async def main() -> None:
-        console = Console(nowhere)
-        await console.listen("127.0.0.1", 0)
-        address = console.address
-        assert address is not None
-        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-            await console.listen(*taken.getsockname())
-        assert console.address == address
-        _, writer = await asyncio.open_connection(*address)
-        await _until(lambda: console.viewers == 1)
-        writer.close()
-        await writer.wait_closed()
-        await console.close()
-
-    run(main())
-
-
-def test_the_address_can_be_bound_as_soon_as_closing_returns(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telnet, "FAREWELL", 0.01)
-
-    async def main() -> None:
-        console = Console(nowhere)
-        await console.listen("127.0.0.1", 0)
-        address = console.address
-        assert address is not None
-        _, writer = await asyncio.open_connection(*address)
-        await _until(lambda: console.viewers == 1)
-        await console.close()
-        with socket.create_server(address):
-            assert console.address is None
-        writer.close()
-        await writer.wait_closed()
-
-    run(main())
-
-
-def test_it_is_bound_to_the_given_host_alone(run: Any) -> None:
-    async def main() -> None:
-        console = Console(nowhere)
-        await console.listen("127.0.0.1", 0)
-        assert console.address is not None
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.2", console.address[1])
-        await console.close()
-
-    run(main())
-
-
-def test_a_closed_console_does_not_listen_again(run: Any) -> None:
-    async def main() -> None:
-        console = Console(nowhere)
-        opening = asyncio.create_task(console.listen("127.0.0.1", 0))
-        await asyncio.sleep(0)
-        await console.close()
-        with pytest.raises(RuntimeError, match="closed"):
-            await opening
-        with pytest.raises(RuntimeError, match="closed"):
-            await console.listen("127.0.0.1", 0)
-        assert console.address is None
-
-    run(main())
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.001)

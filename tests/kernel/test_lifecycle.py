@@ -2,153 +2,22 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from inprocess import PROJECTS, offering, settings
+from fragile import PROJECT, VM_ID, Bench, Test
 
 from labplane import (
     VM,
     Conflict,
-    Driver,
-    Lab,
     NotFound,
-    ProcessDriver,
-    Request,
-    Schema,
-    Session,
     Unavailable,
     lifecycle,
 )
 from labplane.vm_routes import vm_object
 
-PROJECT = "00000000-0000-0000-0000-000000000001"
-VM_ID = "00000000-0000-0000-0000-00000000000a"
 UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}
-
-
-class Fragile(Driver):
-    """Fails at the steps named in `fails`, and writes down which it went through."""
-
-    kind = "fragile"
-    properties: ClassVar[Mapping[str, Schema]] = {"size": {"type": "integer", "default": 1}}
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab)
-        self.fails: dict[str, BaseException] = {}
-        self.steps: list[str] = []
-
-    def step(self, name: str) -> None:
-        self.steps.append(name)
-        if name in self.fails:
-            raise self.fails[name]
-
-    def adapters(self, vm: VM) -> Sequence[int]:
-        return (1, 2)
-
-    async def check(self) -> None:
-        self.step("check")
-
-    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
-        self.step("configure")
-
-    async def link(self, vm: VM, nio: Mapping[str, Any]) -> None:
-        self.step("link")
-
-    async def start(self, vm: VM) -> None:
-        self.step("start")
-
-    async def stop(self, vm: VM) -> None:
-        self.step("stop")
-
-    async def suspend(self, vm: VM) -> None:
-        self.step("suspend")
-
-    async def resume(self, vm: VM) -> None:
-        self.step("resume")
-
-    async def reload(self, vm: VM) -> None:
-        self.step("reload")
-
-    async def connect(self, vm: VM, port: tuple[int, int], nio: Mapping[str, Any]) -> None:
-        self.step("connect")
-
-    async def disconnect(self, vm: VM, port: tuple[int, int]) -> None:
-        self.step("disconnect")
-
-    async def removed(self, vm: VM) -> None:
-        self.step("removed")
-
-
-class Cat(ProcessDriver):
-    """A real process with a real console."""
-
-    kind = "cat"
-
-    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
-        if "name" in changes and vm.data.get("fails"):
-            raise vm.data["fails"]
-
-    def command(self, vm: VM) -> Sequence[str]:
-        return vm.data.get("command", ["/bin/cat"])  # type: ignore[no-any-return]
-
-
-class Bench:
-    """A lab with an open project, and a VM of it on request."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        fragile = lab.drivers["fragile"]
-        assert isinstance(fragile, Fragile)
-        self.fragile = fragile
-
-    async def create(self, kind: str = "fragile", **body: Any) -> VM:
-        vms: list[VM] = []
-
-        async def show(vm: VM) -> None:
-            vms.append(vm)
-
-        await lifecycle.create(self.lab, self.lab.drivers[kind], PROJECT, {"name": "A", **body}, show)
-        return vms[0]
-
-    def leases(self) -> tuple[dict[int, Any], dict[int, Any]]:
-        return dict(self.lab.consoles._owners), dict(self.lab.udp._owners)
-
-
-Test = Callable[[Bench], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Callable[[Test], None]:
-    """Runs a coroutine with a bench, and looks afterwards whether all ports are back."""
-
-    @asynccontextmanager
-    async def made() -> AsyncIterator[Bench]:
-        lab = Lab(settings(tmp_path, strict=True), [PROJECTS, offering(Fragile, Cat)])
-        await lab.start()
-        try:
-            create = next(r for r in lab.routes.routes if (r.method, r.path) == ("POST", "/v1/projects"))
-            await create.endpoint(Request({"project_id": PROJECT}, {}, None, {}))
-            yield Bench(lab)
-        finally:
-            for driver in lab.drivers.values():
-                if isinstance(driver, Fragile):
-                    driver.fails.clear()
-            await lab.end()
-        assert len(lab.vms) == len(lab.consoles) == len(lab.udp) == 0
-
-    def run(test: Test) -> None:
-        async def main() -> None:
-            async with made() as bench, asyncio.timeout(30):
-                await test(bench)
-
-        asyncio.run(main())
-
-    return run
-
 
 ERRORS = [Conflict("no"), ValueError("bug"), OSError(28, "No space left on device"), asyncio.CancelledError()]
 
@@ -260,69 +129,6 @@ def test_an_update_that_the_driver_refuses_changes_nothing(bench: Callable[[Test
         assert len(bench.lab.consoles) == 1
         await lifecycle.update(vm, {"console": None, "name": None})
         assert (vm.name, vm.console) == ("B", bench.lab.consoles.last)
-
-    bench(test)
-
-
-async def reachable(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
-        return False
-    writer.close()
-    return True
-
-
-def test_the_console_of_a_running_vm_moves_and_comes_back_when_the_update_fails(bench: Callable[[Test], None]) -> None:
-    """M-10: never a port that nobody listens on."""
-
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        await lifecycle.start(vm)
-        old, new = vm.console, bench.lab.consoles.last
-        assert old
-        vm.data["fails"] = ValueError("bug")
-        with pytest.raises(ValueError, match="bug"):
-            await lifecycle.update(vm, {"console": new, "name": "B"})
-        assert (vm.name, vm.console, bench.lab.consoles.of(vm)) == ("A", old, [old])
-        assert await reachable(old)
-        assert not await reachable(new)
-        vm.data.clear()
-        await lifecycle.update(vm, {"console": new})
-        assert bench.lab.consoles.of(vm) == [new]
-        assert await reachable(new)
-        assert not await reachable(old)
-
-    bench(test)
-
-
-def test_a_running_vm_keeps_its_console_when_the_new_one_is_gone_in_between(
-    bench: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        await lifecycle.start(vm)
-        old, new = vm.console, bench.lab.consoles.last
-        assert old
-        with socket.socket() as stranger:
-            stranger.bind(("127.0.0.1", new))
-            stranger.listen()
-            monkeypatch.setattr(bench.lab.consoles, "_probe", lambda _: True)
-            with pytest.raises(Conflict, match=f"console port {new} is in use by another program"):
-                await lifecycle.update(vm, {"console": new})
-        assert bench.lab.consoles.of(vm) == [old]
-        assert await reachable(old)
-
-    bench(test)
-
-
-def test_the_console_of_a_running_vm_without_a_program_stays(bench: Callable[[Test], None]) -> None:
-    async def test(bench: Bench) -> None:
-        vm = await bench.create()
-        await lifecycle.start(vm)
-        with pytest.raises(Conflict, match="cannot be changed while it runs"):
-            await lifecycle.update(vm, {"console": bench.lab.consoles.last})
-        assert len(bench.lab.consoles) == 1
 
     bench(test)
 
@@ -451,78 +257,3 @@ def test_a_vm_is_removed_with_all_that_it_had_even_if_its_driver_fails(
 
     bench(test)
     assert f"its driver's {step} failed while it was removed" in caplog.text
-
-
-def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench: Callable[[Test], None]) -> None:
-    """S-7; and a restart gets the same port."""
-
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        await lifecycle.start(vm)
-        assert vm.session
-        assert vm.session.process
-        assert (await vm_object(vm))["command_line"] == "/bin/cat"
-        reader, writer = await asyncio.open_connection("127.0.0.1", vm.console)
-        writer.write(b"over\r\n")
-        await reader.readuntil(b"over\r\nover\r\n")
-        writer.close()
-        vm.session.process.kill()
-        async with asyncio.timeout(20):
-            while vm.status == "started" or await reachable(vm.console or 0):
-                await asyncio.sleep(0.002)
-        await lifecycle.start(vm)
-        assert await reachable(vm.console or 0)
-        await lifecycle.reload(vm)
-        assert (vm.status, await reachable(vm.console or 0)) == ("started", True)
-
-    bench(test)
-
-
-def test_a_program_that_cannot_be_executed_leaves_no_console_behind(bench: Callable[[Test], None]) -> None:
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        vm.data["command"] = ["/no/such/program"]
-        with pytest.raises(Unavailable, match="/no/such/program cannot be executed: No such file or directory"):
-            await lifecycle.start(vm)
-        assert (vm.status, await reachable(vm.console or 0)) == ("stopped", False)
-
-    bench(test)
-
-
-def test_a_program_that_ends_at_once_is_a_conflict_with_its_last_words(bench: Callable[[Test], None]) -> None:
-    """S-3. The driver waits until it has ended, as one that looks for a sign of life does."""
-
-    class Short(Cat):
-        async def launch(self, vm: VM, session: Session) -> None:
-            await super().launch(vm, session)
-            assert session.process
-            await session.process.wait()
-
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        vm.driver = Short(bench.lab)
-        for script, words in (("echo well; echo oh dear; exit 1", "oh dear"), ("exit 0", "none")):
-            vm.data["command"] = ["/bin/sh", "-c", script]
-            with pytest.raises(Conflict, match=f"ended as soon as it was started. Its last words: {words}$"):
-                await lifecycle.start(vm)
-            assert (vm.status, await reachable(vm.console or 0)) == ("stopped", False)
-
-    bench(test)
-
-
-def test_a_console_port_that_a_stranger_took_meanwhile_is_a_conflict(bench: Callable[[Test], None]) -> None:
-    """M-4, S-3."""
-
-    async def test(bench: Bench) -> None:
-        vm = await bench.create("cat")
-        with socket.socket() as stranger:
-            stranger.bind(("127.0.0.1", vm.console or 0))
-            stranger.listen()
-            with pytest.raises(
-                Conflict, match=r"cannot be opened on 127\.0\.0\.1: Address already in use\. Give the VM"
-            ):
-                await lifecycle.start(vm)
-        assert vm.status == "stopped"
-        await lifecycle.start(vm)
-
-    bench(test)

@@ -2,106 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.applications import Starlette
+from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table
 from starlette.responses import PlainTextResponse
-from starlette.types import Message
 
-from labplane import Conflict, NotFound, Request, Route
-from labplane.errors import TooLarge
-from labplane.routing import UUID_PATTERN, ClientGone, RouteError, RouteTable, parse_uuid, read_body
-from labplane.schemas import Schemas
-
-PROJECT = "00000000-0000-0000-0000-00000000000a"
-ABSENT = "00000000-0000-0000-0000-00000000000b"
-
-
-class OneVM:
-    """As much of a VM as routing knows."""
-
-    def __init__(self) -> None:
-        self.id = PROJECT
-        self.lock = asyncio.Lock()
-        self.gone = False
-
-
-class Directory:
-    """A lab with one project and one VM in it, both of the id PROJECT."""
-
-    max_body = 1000
-
-    def __init__(self) -> None:
-        self.vm = OneVM()
-        self.tasks: list[asyncio.Task[Any]] = []
-
-    def require_project(self, project_id: str) -> None:
-        if project_id != PROJECT:
-            raise NotFound("no project")
-
-    def find_vm(self, project_id: str | None, vm_id: str) -> Any:
-        if vm_id != PROJECT:
-            raise NotFound("no VM")
-        return self.vm
-
-    def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        self.tasks.append(asyncio.ensure_future(operation))
-        return self.tasks[-1]
-
-
-async def nothing(_: Request) -> None:
-    pass
-
-
-def table(*routes: Route, lab: Directory | None = None) -> RouteTable:
-    schemas = Schemas()
-    made = RouteTable(lab or Directory(), schemas)
-    made.add(made.compile(routes, schemas))
-    return made
-
-
-def application(*routes: Route, lab: Directory | None = None) -> Starlette:
-    app = Starlette(routes=table(*routes, lab=lab).starlette_routes())
-    app.router.redirect_slashes = False
-    return app
-
-
-async def ask(
-    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes = b"", *, length: bool = True
-) -> tuple[int, dict[str, str], bytes]:
-    """(status, headers, body) of the reply."""
-    chunks = [body[:3], body[3:]] if body else [b""]
-    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    messages[-1]["more_body"] = False
-    headers = [(b"content-length", str(len(body)).encode())] if length else [(b"transfer-encoding", b"chunked")]
-    sent: list[Message] = []
-
-    async def receive() -> Any:
-        return messages.pop(0)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": headers,
-    }
-    await app(scope, receive, send)
-    found = {name.decode(): value.decode() for name, value in sent[0].get("headers", [])}
-    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
-
-
-def asked(app: Starlette, method: str, path: str, body: bytes = b"", **more: Any) -> tuple[int, dict[str, str], bytes]:
-    return asyncio.run(ask(app, method, path, body, **more))
+from labplane import Conflict, Request, Route
+from labplane.routing import RouteError
 
 
 def test_what_an_endpoint_returns_becomes_the_reply() -> None:
@@ -201,76 +111,6 @@ def test_a_lab_error_is_told_as_it_is() -> None:
 
     status, _, body = asked(application(Route("POST", "/a", refuse)), "POST", "/a")
     assert (status, json.loads(body)) == (409, {"status": 409, "message": "Because."})
-
-
-async def read(*messages: Any, length: str | None = None, chunked: bool = False, limit: int = 10) -> bytes:
-    waiting = list(messages)
-
-    async def receive() -> Any:
-        return waiting.pop(0)
-
-    headers = [(b"host", b"x")]
-    if length is not None:
-        headers.append((b"content-length", length.encode()))
-    if chunked:
-        headers.append((b"transfer-encoding", b"chunked"))
-    return await read_body({"headers": headers}, receive, limit)
-
-
-def piece(body: bytes, more: bool) -> Any:
-    return {"type": "http.request", "body": body, "more_body": more}
-
-
-def test_a_body_is_read_to_its_end_and_not_beyond_the_limit() -> None:
-    """T-3, T-12, B-20."""
-
-    def got(*messages: Any, **more: Any) -> bytes:
-        return asyncio.run(read(*messages, **more))
-
-    assert got() == b""
-    assert got(length="0") == b""
-    assert got(piece(b"12345", True), piece(b"67890", False), length="10") == b"1234567890"
-    assert got(piece(b"1", True), {"type": "http.request"}, chunked=True) == b"1"
-    for length in ("11", "9" * 5000):
-        with pytest.raises(TooLarge, match="larger than 10 bytes"):
-            got(length=length)
-    with pytest.raises(TooLarge):
-        got(piece(b"123456", True), piece(b"78901", True), chunked=True)
-    with pytest.raises(TooLarge):
-        got(piece(b"12345678901", False), length="5")
-    with pytest.raises(ClientGone):
-        got(piece(b"1", True), {"type": "http.disconnect"}, length="5")
-
-
-def test_a_client_that_hangs_up_before_its_request_is_complete_is_not_answered() -> None:
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    resource = next(iter(table(Route("POST", "/a", nothing))._resources.values()))
-    scope = {"type": "http", "method": "POST", "path": "/a", "headers": [(b"content-length", b"5")], "path_params": {}}
-    asyncio.run(resource(scope, receive, send))
-    assert sent == []
-
-
-@given(st.uuids(), st.booleans())
-def test_every_uuid_is_one_in_whatever_case(uuid: Any, upper: bool) -> None:
-    """E-4, B-27."""
-    text = str(uuid)
-    assert parse_uuid(text.upper() if upper else text, "vm_id") == text
-
-
-@given(st.from_regex(UUID_PATTERN) | st.text() | st.uuids().map(lambda uuid: uuid.hex))
-def test_whatever_else_is_a_bad_request(text: str) -> None:
-    if len(text) == 36 and text.isascii() and text[8] == text[13] == text[18] == text[23] == "-":
-        assert parse_uuid(text, "x") == text.lower()
-    else:
-        with pytest.raises(Exception, match="is not a UUID of the form xxxxxxxx-xxxx"):
-            parse_uuid(text, "x")
 
 
 @pytest.mark.parametrize("endpoint", ["crashed", "refused", "done"])

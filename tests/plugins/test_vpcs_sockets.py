@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support import until
 
 from labplane_vpcs.sockets import has_udp_port, open_files, thread_states
 
@@ -39,8 +40,7 @@ def test_a_thread_that_waits_sleeps() -> None:
     before = len(thread_states(os.getpid()))
     thread.start()
     try:
-        while thread_states(os.getpid())[before:] != ["S"]:
-            pass
+        until(lambda: thread_states(os.getpid())[before:] == ["S"], "the newest thread to sleep")
     finally:
         go.set()
         thread.join()
