@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, Server, running, until
 
 from labplane import demo
+from support import DEADLINE, Server, running, until
 
 COMMAND = [sys.executable, "-m", "labplane", "demo"]
 

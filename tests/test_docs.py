@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 import pytest
-from support import Server, Viewer, running
 
 import labplane
 from labplane import hookspecs
@@ -20,6 +19,7 @@ from labplane.cli import serve
 from labplane.lab import Lab
 from labplane.plugins import installed
 from labplane.settings import Settings
+from support import Server, Viewer, running
 
 TREE = Path(__file__).parent.parent
 PAGES = {path.name: path.read_text() for path in [*TREE.glob("*.md"), *TREE.glob("docs/*.md")]}

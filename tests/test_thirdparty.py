@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from broken import CAUSES, CONFIG, VERSION
 from support import Server, Viewer, free_range, running
 

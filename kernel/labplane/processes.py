@@ -18,6 +18,7 @@ INPUT_LIMIT = 64 * 1024
 READ_SIZE = 64 * 1024
 LAST_READS = 16
 COPIES_SECONDS = 0.5
+SPAWN_SECONDS = 2.0
 
 
 def find_program(name: str, advice: str) -> Path:
@@ -149,10 +150,13 @@ class Terminals:
         """Whether a port is free, or will be as soon as no program on its way has a copy of a socket of this process.
 
         Linux closes those copies after it has told us that the program is executed, and on a busy machine quite a while
-        after. So `is_free` is asked again until the latest spawn is half a second old.
+        after. So `is_free` is asked again until the latest spawn is half a second old, but not for ever: those that
+        begin meanwhile have no copy of what was given up before.
         """
+        latest = time.monotonic() + SPAWN_SECONDS
         while not is_free():
-            if not self._being_spawned and time.monotonic() > self._latest_spawn + COPIES_SECONDS:
+            now = time.monotonic()
+            if now > latest or (not self._being_spawned and now > self._latest_spawn + COPIES_SECONDS):
                 return False
             await asyncio.sleep(0.001)
         return True

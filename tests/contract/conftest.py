@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
 from machines import linked
 from support import Server, free_range, running
 from wire import Wire

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from expect import refusal, shown
 from routes import every_route
 from support import Server

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from expect import refusal, shown
 from support import Server, running
 from wire import Wire

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from expect import shown
 from support import Server
 from wire import Wire

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from expect import nothing, refusal, shown
 from host import taken, tcp_listeners_of
 from machines import create, show, vms

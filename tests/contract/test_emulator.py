@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from expect import nothing, refusal, shown
 from machines import linked, show
 from support import Server, running, until

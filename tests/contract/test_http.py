@@ -4,6 +4,7 @@ import json
 import uuid
 
 import pytest
+
 from expect import nothing, refusal, shown
 from routes import every_route
 from support import Server

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from expect import nothing, refusal, shown
 from host import runs, suspend, tcp_listeners_of
 from support import Server, until

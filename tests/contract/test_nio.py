@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from host import command_line, udp_ports_of
 from namespaces import run_apart, way_in

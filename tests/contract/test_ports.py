@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from host import taken
 from support import Server, free_range, running

@@ -4,6 +4,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from expect import nothing, refusal, shown
 from projects import MARKER, create, listed
 from support import Server

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from projects import MARKER, create, listed
 from support import Server, running

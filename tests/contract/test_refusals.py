@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from support import Server
 from wire import Wire

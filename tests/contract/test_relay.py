@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from expect import nothing, shown
 from host import command_line, taken, udp_ports_of
 from machines import after_the_attempt, linked, show, start, together

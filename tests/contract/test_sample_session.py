@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from host import taken
 from namespaces import run_apart, way_in
 from support import DEADLINE, until

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from host import runs, suspend, taken, tcp_listeners
 from support import DEADLINE, Server, Viewer, free_range, running, until

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from expect import nothing, refusal
 from host import command_line, runs, suspend, taken, tcp_listeners, tcp_listeners_of, udp_ports_of
 from machines import directory, linked, show, start, together

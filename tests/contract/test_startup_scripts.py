@@ -1,6 +1,7 @@
 """M-7 to M-11: startup scripts, kept to the byte."""
 
 import pytest
+
 from expect import nothing, shown
 from machines import create, script_file, show, vms
 from support import Server, Viewer

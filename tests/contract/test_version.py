@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import refusal, shown
 from support import Server, running
 

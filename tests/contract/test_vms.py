@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from expect import nothing, refusal, shown
 from host import runs, taken, udp_ports_of
 from machines import create, script_file, show, vms

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import uvloop
-from fragile import PROJECT, Bench, Cat, Fragile, Test
-from inprocess import PROJECTS, offering, serving, settings
-from slow import Arrivals, Lane, Slow
 from starlette.types import ASGIApp
 
+from fragile import PROJECT, Bench, Cat, Fragile, Test
+from inprocess import PROJECTS, offering, serving, settings
 from labplane import Lab, Request
+from slow import Arrivals, Lane, Slow
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inprocess import own
-from support import running
 
+from inprocess import own
 from labplane import Plugin, plugins, serving
 from labplane.cli import main
 from labplane.plugins import Candidate
 from labplane.settings import Settings
+from support import running
 
 
 class Bad(Plugin):

@@ -5,10 +5,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from line import until
-from screen import Screen, nowhere
 
 from labplane.console import HEAD, SKIPPED, TAIL, Console, Scrollback
+from line import until
+from screen import Screen, nowhere
 
 WORDS = b"NOT daemon mode"
 

@@ -5,12 +5,12 @@ import socket
 from typing import Any
 
 import pytest
-from line import until
-from screen import Screen, nowhere
 
 from labplane import console as module
 from labplane import telnet
 from labplane.console import Console
+from line import until
+from screen import Screen, nowhere
 
 
 def test_a_viewer_that_never_goes_does_not_hold_up_closing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from children import SH, child
 
+from children import SH, child
 from labplane import processes
 from labplane.processes import Terminals
 
@@ -92,3 +92,16 @@ def test_a_failed_start_counts_as_over(
         assert await terminals.comes_free(Port(NEVER).is_free) is False
 
     run(main())
+
+
+def test_a_port_that_a_stranger_has_is_given_up_although_programs_keep_being_started(
+    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SPAWN_SECONDS", 0.2)
+
+    async def main() -> bool:
+        terminals = Terminals()
+        terminals._being_spawned = 1  # and always one more
+        return await terminals.comes_free(lambda: False)
+
+    assert run(main()) is False

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from inprocess import PROJECTS, offering, own, serving, settings
 from starlette.responses import PlainTextResponse
 
+from inprocess import PROJECTS, offering, own, serving, settings
 from labplane import VM, Conflict, Driver, Lab, Plugin, Route, hook, lifecycle
 from labplane import lab as room
 from labplane.app import make_app

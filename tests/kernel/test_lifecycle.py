@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fragile import PROJECT, VM_ID, Bench, Test
 
+from fragile import PROJECT, VM_ID, Bench, Test
 from labplane import (
     VM,
     Conflict,

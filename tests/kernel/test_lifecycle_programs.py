@@ -5,8 +5,8 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from fragile import Bench, Cat, Test
 
+from fragile import Bench, Cat, Test
 from labplane import (
     VM,
     Conflict,

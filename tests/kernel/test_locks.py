@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from slow import REFUSED, Lane, vm_id
 
 from labplane import VM, Conflict
 from labplane_projects import plugin as projects_plugin
 from labplane_projects.project import remove_directory
+from slow import REFUSED, Lane, vm_id
 
 
 def test_200_requests_at_once_never_meet_on_one_vm_yet_run_on_all_five_at_once_in_order_of_arrival(lane: Lane) -> None:

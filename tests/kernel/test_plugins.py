@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+
 from broken import CAUSES, FOLDER, VERSION, entry_points
 from inprocess import PROJECTS, own, settings
-
 from labplane import VM, Driver, Lab, NotFound, Plugin, Route, Schema, hook
 from labplane.plugins import API, Candidate, PluginError, Report, _candidate, installed
 from labplane.settings import SettingsError

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from support import free_range
 
 from labplane import Conflict
 from labplane import ports as room
 from labplane.ports import PortPool, tcp_free, udp_free
+from support import free_range
 
 FIRST, LAST = 100, 109
 PATIENCE = 50.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from children import SH, alive, child, gone
 
+from children import SH, alive, child, gone
 from labplane.processes import Terminals
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from children import SH, child
 
+from children import SH, child
 from labplane import Unavailable, find_program
 from labplane.processes import INPUT_LIMIT
 from labplane.serving import _prepare_process

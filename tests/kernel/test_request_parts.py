@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_vm import nothing, table
 from starlette.types import Message
 
 from labplane import Route
 from labplane.errors import TooLarge
 from labplane.routing import UUID_PATTERN, ClientGone, parse_uuid, read_body
+from one_vm import nothing, table
 
 
 async def read(*messages: Any, length: str | None = None, chunked: bool = False, limit: int = 10) -> bytes:

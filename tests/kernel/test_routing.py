@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table
 from starlette.responses import PlainTextResponse
 
 from labplane import Conflict, Request, Route
 from labplane.routing import RouteError
+from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table
 
 
 def test_what_an_endpoint_returns_becomes_the_reply() -> None:

@@ -6,10 +6,10 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from line import OFFER, Line, until
 
 from labplane.console import Console
 from labplane.telnet import SLICE, Telnet
+from line import OFFER, Line, until
 
 IAC, SB, SE = b"\xff", b"\xff\xfa", b"\xff\xf0"
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import OFFER, Line, until
 
 from labplane import console as console_module
 from labplane import telnet as module
 from labplane.console import Console
 from labplane.telnet import BACKLOG, FAREWELL, Telnet
+from line import OFFER, Line, until
 
 
 @contextmanager

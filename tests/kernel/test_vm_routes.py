@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from inprocess import Served, offering, serving
 
+from inprocess import Served, offering, serving
 from labplane import VM, Driver, Schema
 
 SIZE: Schema = {"type": "integer", "minimum": 1}

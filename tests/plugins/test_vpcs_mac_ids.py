@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support import free_range, running
 
 from labplane import Conflict
 from labplane_vpcs.mac_ids import MacIds
+from support import free_range, running
 
 
 def test_the_lowest_free_number_comes_first() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from host import runs, udp_ports_of
 from inprocess import own, serving
-from support import free_range
-
 from labplane_vpcs.driver import VPCSDriver
 from labplane_vpcs.relay import Binding, Overtaken
+from support import free_range
 
 
 @pytest.mark.parametrize("times", [1, 3])

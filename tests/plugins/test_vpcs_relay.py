@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import free_range
 
 from labplane.lab import Lab
 from labplane.processes import Process, find_program
 from labplane.settings import Settings
 from labplane_vpcs.relay import OFFSET, Relays
 from labplane_vpcs.sockets import has_udp_port
+from support import free_range
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

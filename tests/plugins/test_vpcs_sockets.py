@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import until
 
 from labplane_vpcs.sockets import has_udp_port, open_files, thread_states
+from support import until
 
 
 def test_a_bound_port_is_seen_with_its_owner_and_with_nobody_else() -> None:

@@ -31,10 +31,13 @@ def open_files(pid: int) -> list[str]:
 
 
 def thread_states(pid: int) -> list[str]:
-    """The state letter (R, S, …) of each thread of `pid`, oldest first. Raises OSError when it has ended."""
+    """The state letter (R, S, …) of each thread of `pid`, oldest first, as /proc lists them.
+
+    Raises OSError when it has ended.
+    """
     directory = f"/proc/{pid}/task"
     states = []
-    for thread in sorted(os.listdir(directory), key=int):
+    for thread in os.listdir(directory):
         with open(f"{directory}/{thread}/stat") as file:
             text = file.read()
         states.append(text[text.rindex(")") + 2])

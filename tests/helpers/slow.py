@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import httpx2
-from inprocess import Served
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from support import until
 
+from inprocess import Served
 from labplane import VM, Conflict, Driver, Lab, Schema
+from support import until
 
 REFUSED = -1
 

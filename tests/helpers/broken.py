@@ -4,7 +4,7 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "thirdparty" / "labplane-broken"
+FOLDER = Path(__file__).parent.parent / "thirdparty" / "labplane-broken"
 VERSION = "6.6.6"
 
 CONFIG = """

@@ -11,13 +11,13 @@ from typing import Any
 import httpx2
 import uvicorn
 from starlette.types import ASGIApp
-from support import free_range, until
 
 from labplane import Driver, Lab, Plugin, hook
 from labplane.app import make_app
 from labplane.plugins import Candidate, installed
 from labplane.settings import Settings
 from labplane_projects import Projects
+from support import free_range, until
 
 PROJECTS = Candidate("projects", lambda: Projects, "labplane", "1")
 
