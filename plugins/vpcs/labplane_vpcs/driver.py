@@ -37,6 +37,7 @@ class VPCSDriver(ProcessDriver):
         super().__init__(lab)
         self._config = config
         self._programs = Programs()
+        self._program: Program
         self._relays = Relays(lab)
         self._mac_ids = MacIds()
         self._launches = Launches(LAUNCHES_AT_ONCE, self._relays.rank)
@@ -74,10 +75,10 @@ class VPCSDriver(ProcessDriver):
         }
 
     async def check(self) -> None:
-        await self._program()
+        self._program = await self._programs.find(self._config["program"])
 
     async def prepare(self, vm: VM) -> None:
-        program = await self._program()
+        program = self._program  # as `check` has just found it
         nio = vm.nios.get(PORT)
         if nio is None:
             raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
@@ -143,9 +144,6 @@ class VPCSDriver(ProcessDriver):
         """Most VPCS have none, and to see that needs no thread."""
         directory = vm.dir
         return await asyncio.to_thread(script.read, directory) if script.exists(directory) else None
-
-    async def _program(self) -> Program:
-        return await self._programs.find(self._config["program"])
 
     async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""

@@ -9,7 +9,7 @@ NAME = "startup.vpc"
 
 def exists(directory: Path) -> bool:
     """True when there is a script; one system call, unlike reading it."""
-    return os.path.lexists(directory / NAME)
+    return os.path.lexists(f"{directory}/{NAME}")
 
 
 def read(directory: Path) -> str | None:
