@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labplane.console import Console
 from labplane.errors import Conflict, Unavailable
 from labplane.links import NIO_UDP
 from labplane.schemas import Schema
@@ -135,7 +134,7 @@ class ProcessDriver(Driver):
         await self.bring_up(vm)
 
     async def bring_up(self, vm: "VM") -> None:
-        """Open the console and launch the program; nothing of it remains when that fails."""
+        """Launch the program and open its console; nothing of it remains when that fails."""
         await self.stop(vm)
         if not vm.dir.is_dir():
             await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
@@ -145,25 +144,31 @@ class ProcessDriver(Driver):
             leave_on=self.leave_on,
             on_exit=lambda session, _: vm.ended(session),
         )
+        opening = self.lab.background(self._open(vm, vm.session))  # while the program is being started
         try:
-            if vm.console is not None:
-                await self._open_console(vm.session.console, vm)
             await self.launch(vm, vm.session)
             if not vm.session.alive:
                 words = vm.session.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1]
                 raise Conflict(f"{vm} ended as soon as it was started. Its last words: {words or 'none'}")
+            await opening
+            vm.session.give_way()
         except BaseException:
             await vm.session.close()
+            await asyncio.gather(opening, return_exceptions=True)
             raise
 
-    async def _open_console(self, console: Console, vm: "VM") -> None:
-        host = self.lab.settings.console_host
-        port = vm.console or 0
+    async def _open(self, vm: "VM", session: Session) -> None:
+        session.open_log()
+        if vm.console is None:
+            return
+        port, host = vm.console, self.lab.settings.console_host
         await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
         try:
-            await console.listen(host, port)
+            await session.console.listen(host, port)
         except OSError as error:
             raise Conflict(
-                f"The console port {vm.console} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
+                f"The console port {port} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
                 "Give the VM another console or end the program that has it."
             ) from None
+        except RuntimeError:
+            raise Conflict(f"{vm} ended while it was started.") from None

@@ -19,6 +19,7 @@ READ_SIZE = 64 * 1024
 LAST_READS = 16
 COPIES_SECONDS = 0.5
 SPAWN_SECONDS = 2.0
+NICE = 10
 
 
 def find_program(name: str, advice: str) -> Path:
@@ -79,6 +80,15 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to the whole process group."""
         self._signal(signal.SIGKILL)
+
+    def give_way(self) -> None:
+        """Let the server go first where processors are short, as far as this system allows.
+
+        Linux weighs sessions against each other (man 7 sched, autogroup), so a process's own nice value would change
+        nothing: a hundred busy emulators would leave the server a hundredth of the machine.
+        """
+        with suppress(OSError):
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(NICE))
 
     def _signal(self, number: int) -> None:
         if self.returncode is None:

@@ -27,13 +27,18 @@ class Session:
         self.process: Process | None = None
         self.console = Console(self._type, leave_on=leave_on)
         self.last_words = b""
-        self._log = LogFile(log)
+        self._log_path = log
+        self._log: LogFile | None = None
         self._typed = typed
         self._on_exit = on_exit
 
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
+
+    def open_log(self) -> None:
+        """Begin the log. Raises OSError."""
+        self._log = LogFile(self._log_path)
 
     async def spawn(self, terminals: Terminals, command: Sequence[str], *, cwd: Path, confined: bool) -> Process:
         """Start the program. Raises OSError when it cannot be executed."""
@@ -46,12 +51,18 @@ class Session:
         )
         return self.process
 
+    def give_way(self) -> None:
+        """To be called once the program is up, see `Process.give_way`."""
+        if self.process is not None:
+            self.process.give_way()
+
     async def close(self) -> None:
         """End what still runs and close what is still open. Idempotent."""
         if self.process is not None:
             await self.process.stop()
         await self.console.close()
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     async def finish(self) -> None:
         """Close, and stay until the viewers have read the last of it and left."""
@@ -64,5 +75,6 @@ class Session:
 
     def _printed(self, data: bytes) -> None:
         self.last_words = (self.last_words + data)[-LAST_WORDS:]
-        self._log.write(data)
+        if self._log is not None:
+            self._log.write(data)
         self.console.feed(data)

@@ -11,7 +11,7 @@ import pytest
 
 from children import SH, child
 from labplane import Unavailable, find_program
-from labplane.processes import INPUT_LIMIT
+from labplane.processes import INPUT_LIMIT, NICE
 from labplane.serving import _prepare_process
 
 
@@ -191,3 +191,18 @@ def test_a_program_is_found_on_the_path_or_by_its_own(tmp_path: Path, monkeypatc
     mine.chmod(0o755)
     (tmp_path / "link").symlink_to(mine)
     assert find_program("mine", "") == find_program(str(mine), "") == find_program("link", "") == mine
+
+
+def test_a_process_gives_way_to_the_server_where_sessions_are_weighed(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    async def main() -> None:
+        async with child(tmp_path, "/bin/cat") as one:
+            weight = Path(f"/proc/{one.process.pid}/autogroup")
+            before = weight.read_text() if weight.exists() else None
+            one.process.give_way()
+            if before is not None and os.access(weight, os.W_OK):
+                assert weight.read_text().endswith(f"nice {NICE}\n")
+        one.process.give_way()
+
+    run(main())
