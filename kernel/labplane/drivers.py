@@ -148,13 +148,14 @@ class ProcessDriver(Driver):
         try:
             await self.launch(vm, vm.session)
             if not vm.session.alive:
-                words = vm.session.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1]
-                raise Conflict(f"{vm} ended as soon as it was started. Its last words: {words or 'none'}")
+                raise Conflict(
+                    f"{vm} ended as soon as it was started. Its last words: {vm.session.last_line or 'none'}"
+                )
             await opening
             vm.session.give_way()
         except BaseException:
+            await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
             await vm.session.close()
-            await asyncio.gather(opening, return_exceptions=True)
             raise
 
     async def _open(self, vm: "VM", session: Session) -> None:

@@ -44,7 +44,7 @@ class Lab:
         self.consoles = PortPool("console port", *settings.console_range, tcp_free)
         self.terminals = Terminals()
         self.schemas = Schemas()
-        self.routes = RouteTable(self, self.schemas)
+        self.routes = RouteTable(self)
         self.drivers: dict[str, Driver] = {}
         self.leftovers = Leftovers()
         self.read_settings: Callable[[], Settings] = lambda: self.settings

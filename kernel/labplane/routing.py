@@ -231,9 +231,8 @@ class RouteError(ValueError):
 class RouteTable:
     """Every route of the lab, in the order of registration."""
 
-    def __init__(self, lab: Directory, schemas: Schemas) -> None:
+    def __init__(self, lab: Directory) -> None:
         self._lab = lab
-        self._schemas = schemas
         self._resources: dict[str, Resource] = {}
 
     @property

@@ -36,6 +36,11 @@ class Session:
     def alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
+    @property
+    def last_line(self) -> str:
+        """The last line that the program printed, empty if none."""
+        return self.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
+
     def open_log(self) -> None:
         """Begin the log. Raises OSError."""
         self._log = LogFile(self._log_path)

@@ -54,7 +54,7 @@ async def nothing(_: Request) -> None:
 
 def table(*routes: Route, lab: Directory | None = None) -> RouteTable:
     schemas = Schemas()
-    made = RouteTable(lab or Directory(), schemas)
+    made = RouteTable(lab or Directory())
     made.add(made.compile(routes, schemas))
     return made
 

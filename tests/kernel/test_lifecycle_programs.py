@@ -1,8 +1,10 @@
 """The life of a VM with a real program: its console, its end, and what is left of it."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +135,23 @@ def test_a_program_that_ends_at_once_is_a_conflict_with_its_last_words(bench: Ca
             with pytest.raises(Conflict, match=f"ended as soon as it was started. Its last words: {words}$"):
                 await lifecycle.start(vm)
             assert (vm.status, await reachable(vm.console or 0)) == ("stopped", False)
+
+    bench(test)
+
+
+def test_a_launch_that_fails_before_it_waits_leaves_no_log_open(bench: Callable[[Test], None]) -> None:
+    class Hasty(Cat):
+        async def launch(self, vm: VM, session: Session) -> None:
+            raise Conflict("not today")
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create("cat")
+        vm.driver = Hasty(bench.lab)
+        with pytest.raises(Conflict, match="not today"):
+            await lifecycle.start(vm)
+        opened = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        assert str(vm.dir / "cat.log") not in opened
+        assert not await reachable(vm.console or 0)
 
     bench(test)
 

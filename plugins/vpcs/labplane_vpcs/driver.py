@@ -164,9 +164,8 @@ class VPCSDriver(ProcessDriver):
                 break
             await asyncio.sleep(pause)
             pause = min(pause * 1.2, 0.02)
-        words = session.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
         what = f"UDP port {lport}" if lport is not None else f"tap device {vm.nios[PORT]['tap_device']}"
-        raise Conflict(f"{vm} could not open its {what}: {words or 'it ended'}. The VM is stopped again.")
+        raise Conflict(f"{vm} could not open its {what}: {session.last_line or 'it ended'}. The VM is stopped again.")
 
 
 def _check_device(name: str) -> None:
