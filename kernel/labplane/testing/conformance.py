@@ -1,4 +1,4 @@
-"""`DriverTests`: all that the kernel, the API and the next user expect of a driver, as tests that its author inherits."""
+"""`DriverTests`: what the kernel, the API and the next user expect of a driver, as tests that its author inherits."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The life of a driver's VM: start, stays started, stop, what else it can do, many requests at once, an untimely end."""
+"""The life of a VM: start, stays started, stop, what else it can do, many requests at once, an untimely end."""
 
 import os
 import signal

@@ -50,7 +50,7 @@ class Published:
             f"The server has no driver of the kind {kind!r}, only {', '.join(kinds)}. Is its plugin installed here, or "
             f"named by `options`? Plugins that failed: {'; '.join(failed) or 'none'}."
         )
-        return cls(kind, _interim())
+        return cls(kind, server.http.get("/v1/openapi.json").json())
 
     @property
     def has_console(self) -> bool:
@@ -91,23 +91,3 @@ def _anchored(part: Any) -> Any:
             for key, inner in part.items()
         }
     return [_anchored(inner) for inner in part] if isinstance(part, list) else part
-
-
-def _interim() -> Mapping[str, Any]:
-    import json
-
-    from labplane.lab import Lab
-    from labplane.plugins import installed
-    from labplane.settings import Settings
-    from labplane.vm_routes import actions_of
-
-    lab = Lab(Settings(), installed())
-    schemas = json.loads(
-        json.dumps(dict(lab.schemas.named), default=dict).replace("labplane:", "#/components/schemas/")
-    )
-    paths = {
-        f"/v1/projects/{{project_id}}/{driver.kind}/vms/{{vm_id}}/{action}": {}
-        for driver in lab.drivers.values()
-        for action in actions_of(driver)
-    }
-    return {"components": {"schemas": schemas}, "paths": paths}
