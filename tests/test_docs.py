@@ -84,7 +84,8 @@ def test_links_between_the_pages_lead_somewhere(page: str) -> None:
 
 
 def test_the_settings_are_all_there_with_their_defaults() -> None:
-    defaults = Settings(projects_dir="~/.local/share/labplane/projects")
+    home = "~/.local/share/labplane"
+    defaults = Settings(projects_dir=f"{home}/projects", token_file=f"{home}/token")
     fields = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     documented = {code(key): row for key, *row in rows(PAGES["settings.md"], "| Key")}
     assert documented.keys() == fields

@@ -8,9 +8,11 @@ from http import HTTPStatus
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from labplane.auth import Gate
 from labplane.errors import NotFound, envelope
 from labplane.guards import Guard
 from labplane.lab import Lab
@@ -20,8 +22,22 @@ from labplane.routing import crash
 log = logging.getLogger("labplane")
 
 
-def make_app(lab: Lab) -> Starlette:
-    """The ASGI application that serves `lab`; its lifespan starts and ends it."""
+def make_app(lab: Lab, token: str | None = None) -> Starlette:
+    """The ASGI application that serves `lab`; its lifespan starts and ends it.
+
+    token: what clients need to come in; None lets in whoever comes.
+    """
+    settings = lab.settings
+    host = settings.host if settings.uds is None else "localhost"
+    middleware = [Middleware(Guard, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
+    if settings.cors_origins:
+        methods, headers = ("GET", "POST", "PUT", "DELETE"), ("Authorization", "Content-Type")
+        origins = settings.cors_origins
+        middleware.append(
+            Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=headers)
+        )
+    if token is not None:
+        middleware.append(Middleware(Gate, token=token))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -33,7 +49,7 @@ def make_app(lab: Lab) -> Starlette:
 
     app = Starlette(
         routes=lab.routes.starlette_routes(),
-        middleware=[Middleware(Guard, host=lab.settings.host)],
+        middleware=middleware,
         exception_handlers={HTTPException: _refused, Exception: _crashed},
         lifespan=lifespan,
     )

@@ -25,6 +25,10 @@ _config = click.option(
 _plugins_dir = click.option("--plugins-dir", metavar="DIR", help="Load each *.py in it as a plugin [default: none]")
 
 
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="labplane")
 def main() -> None:
@@ -35,6 +39,15 @@ def main() -> None:
 @_config
 @click.option("--host", help="Address for HTTP [default: 127.0.0.1]")
 @click.option("--port", type=int, help="TCP port for HTTP, 0 for any free one [default: 8000]")
+@click.option(
+    "--uds", metavar="PATH", help="Unix socket for HTTP, in a directory of mode 0700, instead of host and port"
+)
+@click.option("--certfile", help="TLS certificate for HTTP, with its chain")
+@click.option("--keyfile", help="Its private key, unless the certfile has it")
+@click.option("--auth", type=click.Choice(["off", "token"]), help="Whether clients need the token [default: off]")
+@click.option("--token-file", help="Where the token is kept; made when missing [default: in the user's data directory]")
+@click.option("--insecure/--secure", default=None, help="Listen where strangers are without authentication or TLS")
+@click.option("--allow-host", "allow_hosts", multiple=True, help="A further name of this server; may be given again")
 @click.option("--projects-dir", help="Where projects live; created when missing [default: the user's data directory]")
 @click.option(
     "--local/--remote", default=None, help="The client runs on this host: it may choose paths and stop the server"
@@ -46,19 +59,23 @@ def main() -> None:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 @click.option("--access-log/--no-access-log", default=None, help="Log each request")
 @click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")
+@click.option("--only-plugins", metavar="A,B", callback=_names, help="Load these plugins and no others")
 @_plugins_dir
 def serve(config: Path | None, **overrides: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
+    from labplane.exposure import Exposed
     from labplane.plugins import PluginError
     from labplane.serving import serve as run
 
     def read() -> Settings:
-        return settings_room.read(config, os.environ, overrides)
+        return settings_room.read(
+            config, os.environ, {**overrides, "allow_hosts": list(overrides["allow_hosts"]) or None}
+        )
 
     try:
         run(read)
     except (SettingsError, PluginError) as error:
-        raise click.ClickException(str(error)) from None
+        raise (click.UsageError if isinstance(error, Exposed) else click.ClickException)(str(error)) from None
 
 
 @main.command()

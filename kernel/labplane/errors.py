@@ -1,5 +1,6 @@
 """The exception tree and the one error envelope: ``{"status": N, "message": "…"}``."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from labplane.replies import JSONReply
@@ -14,11 +15,26 @@ class LabError(Exception):
 
     status: ClassVar[int] = 500
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the reply has besides its body."""
+        return {}
+
 
 class BadRequest(LabError):
     """400: the request itself is malformed: JSON, schema, the form of an id."""
 
     status = 400
+
+
+class Unauthorized(LabError):
+    """401: the server wants its token."""
+
+    status = 401
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": 'Basic realm="GNS3 server"'}
 
 
 class Forbidden(LabError):
@@ -45,6 +61,10 @@ class MethodNotAllowed(LabError):
         super().__init__(message)
         self.allow = allow
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Allow": ", ".join(self.allow)}
+
 
 class Conflict(LabError):
     """409: the request clashes with how things are now."""
@@ -68,7 +88,4 @@ class Fault(LabError):
 
 def envelope(error: LabError) -> JSONReply:
     """The reply that tells `error` to the client (E-1)."""
-    headers = {}
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = ", ".join(error.allow)
-    return JSONReply({"status": error.status, "message": str(error)}, error.status, headers)
+    return JSONReply({"status": error.status, "message": str(error)}, error.status, error.headers)

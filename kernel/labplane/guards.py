@@ -1,24 +1,30 @@
 """Keeps web pages away from a server that trusts whoever reaches it (B-17). Raw ASGI, so that no plugin forgets it."""
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labplane.errors import Forbidden, envelope
+from labplane.exposure import is_loopback
 
 
 class Guard:
-    """Refuses a request that a web page of another origin sent, or that reached loopback under a foreign name.
+    """Refuses a request that a web page of another origin sent, or that came under a foreign name.
 
-    app:  what is guarded.
-    host: the address that the server binds; on a loopback address the ``Host`` header must name loopback too,
-          so that a rebound DNS name is no way in.
+    app:     what is guarded.
+    host:    the address that the server binds. ``Host`` must name that, or loopback, so that a rebound DNS name is no
+             way in; when it is every address, any address will do, since no page can have that as its name.
+    names:   further names that are fine.
+    origins: of web pages that may ask all the same.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, names: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         self._app = app
-        self._loopback_only = _is_loopback(host)
+        self._names = {host.lower(), *(name.lower() for name in names)}
+        self._everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        self._origins = {origin.lower().encode() for origin in origins}
         self._known: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,16 +44,22 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _complaint(self, host: bytes | None, origin: bytes | None) -> str | None:
-        if origin is not None:
+        if origin is not None and origin.lower() not in self._origins:
             scheme, found, authority = origin.lower().partition(b"://")
             if not scheme or not found or host is None or authority != host.lower():
                 return "Requests from web pages of another origin are refused."
-        if self._loopback_only and host is not None and host not in self._known:
-            if not _is_loopback(_name_in(host)):
-                return "This server listens on loopback only; address it as localhost or 127.0.0.1."
+        if host is not None and host not in self._known:
+            if not self._is_ours(_name_in(host)):
+                return (
+                    "This server does not go by that name; address it by its IP address or as localhost, or start it "
+                    "with --allow-host."
+                )
             if len(self._known) < 16:
                 self._known.add(host)
         return None
+
+    def _is_ours(self, name: str) -> bool:
+        return name in self._names or is_loopback(name) or (self._everywhere and _is_address(name))
 
 
 def _name_in(host: bytes) -> str:
@@ -58,10 +70,9 @@ def _name_in(host: bytes) -> str:
         return ""
 
 
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+def _is_address(name: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        ipaddress.ip_address(name)
     except ValueError:
         return False
+    return True

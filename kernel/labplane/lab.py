@@ -63,7 +63,7 @@ class Lab:
         self.plugins = Plugins(self)
         self.schemas.add(own_schemas())
         self.compile(None, [], own_routes(self), self.schemas)()
-        self.plugins.load(candidates, disabled=settings.disabled, strict=settings.strict)
+        self.plugins.load(candidates, only=settings.only_plugins, disabled=settings.disabled, strict=settings.strict)
         self._check_plugin_tables(settings)
 
     @property
@@ -251,7 +251,11 @@ class Lab:
 
     def _check_plugin_tables(self, settings: Settings) -> None:
         known = sorted({report.name for report in self.plugins.reports})
-        for key, names in (("plugins", settings.plugins), ("disabled", settings.disabled)):
+        for key, names in (
+            ("plugins", settings.plugins),
+            ("only_plugins", settings.only_plugins),
+            ("disabled", settings.disabled),
+        ):
             for name in names:
                 if name not in known:
                     raise SettingsError(

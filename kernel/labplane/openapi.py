@@ -23,6 +23,11 @@ _CONVERTERS: Mapping[str, Schema] = {
     "uuid": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
 }
 
+_SECURITY: Mapping[str, Schema] = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "password": {"type": "http", "scheme": "basic", "description": "any user; the token as password"},
+}
+
 ALWAYS = (400, 403, 413, 500)  # a body that is no JSON, a foreign web page, a body that is too long, a bug
 
 
@@ -44,7 +49,9 @@ def document(lab: "Lab") -> dict[str, Any]:
         },
         "tags": [{"name": name} for name in sorted({_tag(route) for route in routes})],
         "paths": paths,
+        **({"security": [{name: []} for name in _SECURITY]} if lab.settings.auth == "token" else {}),
         "components": {
+            "securitySchemes": _SECURITY,
             "schemas": {
                 name: _rewritten(schema, f"#/components/schemas/{name}") for name, schema in lab.schemas.named.items()
             },
@@ -65,7 +72,7 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
         "operationId": "_".join([route.method.lower(), *re.findall(r"\w+", _plain(route.path).removeprefix("/v1"))]),
         "tags": [_tag(route)],
         "summary": route.summary or f"{route.method} {route.path}",
-        "responses": {str(route.status): success, **_refusals(route)},
+        "responses": {str(route.status): success, **_refusals(route, [401] if lab.settings.auth == "token" else [])},
     }
     if parameters := [_path_parameter(name, kind) for name, kind in _parameter.findall(route.path)]:
         operation["parameters"] = parameters
@@ -77,12 +84,12 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
     return operation
 
 
-def _refusals(route: Route) -> dict[str, Any]:
+def _refusals(route: Route, more: list[int]) -> dict[str, Any]:
     errors = dict(_errors())
     named = [404] if re.search("{(project_id|vm_id)}", route.path) else []
     return {
         str(status): {"$ref": f"#/components/responses/{errors.get(status, LabError).__name__}"}
-        for status in sorted({*ALWAYS, *named, *route.refusals})
+        for status in sorted({*ALWAYS, *more, *named, *route.refusals})
     }
 
 

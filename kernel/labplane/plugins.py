@@ -5,7 +5,7 @@ import inspect
 import logging
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -76,9 +76,17 @@ class Plugins:
             self._manager.add_hookcall_monitoring(_trace_call, _trace_answer)
         self.hook = self._manager.hook
 
-    def load(self, candidates: Iterable[Candidate], *, disabled: Iterable[str], strict: bool) -> None:
+    @property
+    def active(self) -> list[Report]:
+        """The reports of those that were taken in."""
+        return [report for report in self.reports if report.state == "active"]
+
+    def load(
+        self, candidates: Iterable[Candidate], *, only: Collection[str], disabled: Collection[str], strict: bool
+    ) -> None:
         """Take in each candidate, or leave it out with a report that says why.
 
+        only:   names of those to take in; all when it is empty.
         strict: raise PluginError instead of leaving one out.
         """
         for candidate in candidates:
@@ -87,7 +95,7 @@ class Plugins:
             if candidate.api != API:
                 report.state = "other API version"
                 report.error = f"made for {candidate.api}; this labplane has {API}"
-            elif candidate.name in disabled:
+            elif candidate.name in disabled or (only and candidate.name not in only):
                 report.state = "disabled"
             else:
                 try:

@@ -1,5 +1,6 @@
 """Running a lab under uvicorn: its socket, its signals, its file descriptors."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import uvicorn
 
+from labplane import exposure
 from labplane.app import make_app
+from labplane.auth import token_in
 from labplane.lab import Lab
+from labplane.listening import address, file_of, listen
 from labplane.plugin_files import available
 from labplane.settings import Settings, SettingsError
 
@@ -27,18 +31,22 @@ def serve(read: Callable[[], Settings]) -> None:
 
     Raises SettingsError when they are bad, or when the address is taken.
     """
-    settings = read()
+
+    def read_safe() -> Settings:
+        return exposure.check(read())
+
+    settings = read_safe()
     _log_to_stderr(settings.log_level)
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings) as listener:
         _prepare_process()
-        _serve(listener, settings, read)
+        _serve(listener, settings, read_safe)
 
 
 def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
     lab = Lab(settings, available(settings))
     lab.read_settings = read
     config = uvicorn.Config(
-        make_app(lab),
+        make_app(lab, _token(settings)),
         lifespan="on",
         log_config=None,
         access_log=settings.access_log,
@@ -47,40 +55,44 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
         ws_max_size=settings.max_body,
+        ssl_certfile=settings.certfile,
+        ssl_keyfile=settings.keyfile,
     )
+    try:
+        config.load()
+    except OSError as error:  # of which ssl's errors are some
+        raise SettingsError(f"'certfile', 'keyfile': {settings.certfile} cannot be used: {error}") from None
     server = uvicorn.Server(config)
 
     def stop() -> None:
         server.should_exit = True
 
     lab.stop_server = stop
+    if (file := file_of(listener)) is not None:
+        lab.at_end(lambda: asyncio.to_thread(file.unlink, missing_ok=True))
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: stop())
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    log.info("labplane %s at http://%s:%s, projects in %s", version("labplane"), shown, port, settings.projects_path)
+    place = address(listener, encrypted=settings.certfile is not None)
+    log.info("labplane %s at %s, projects in %s", version("labplane"), place, settings.projects_path)
+    log.info("%s", exposure.describe(settings))
+    log.info("plugins: %s", ", ".join(f"{one.name} ({one.source})" for one in lab.plugins.active) or "none")
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
         raise SettingsError("the server did not start; its log says why")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Bound before any plugin runs, so that a second server on one address touches nothing of the first."""
-    listener: socket.socket | None = None
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise SettingsError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
-        ) from None
-    return listener
+def _token(settings: Settings) -> str | None:
+    """What clients need. One that is made now is told, this once, on stdout; no log ever has it."""
+    if settings.auth == "off":
+        return None
+    if settings.token is not None:
+        return settings.token
+    path = Path(settings.token_file).expanduser()
+    token, fresh = token_in(path)
+    if fresh:
+        print(f"The token of this server, kept in {path}: {token}", flush=True)
+    return token
 
 
 def _prepare_process() -> None:
@@ -97,5 +109,7 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     for name in ("labplane", "uvicorn.error"):
         logging.getLogger(name).setLevel(level.upper())
+    # At its debug level it logs the headers of WebSockets, and so the token.
+    logging.getLogger("uvicorn.error").setLevel("INFO" if level == "debug" else level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno > logging.INFO or level == "debug")

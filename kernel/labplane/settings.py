@@ -27,9 +27,20 @@ def _port_range(example: str) -> Schema:
     }
 
 
+_NAMES: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
+
 _SCHEMAS: Mapping[str, Schema] = {
     "host": {"type": "string", "minLength": 1, "description": "address for HTTP; 0.0.0.0 lets everybody in"},
     "port": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "TCP port for HTTP, 0 for any free one"},
+    "uds": {"type": "string", "minLength": 1, "description": "Unix socket for HTTP, instead of host and port"},
+    "certfile": {"type": "string", "minLength": 1, "description": "TLS certificate for HTTP, with its chain"},
+    "keyfile": {"type": "string", "minLength": 1, "description": "its private key, unless the certfile has it"},
+    "auth": {"enum": ["off", "token"], "description": "whether clients need the token"},
+    "token_file": {"type": "string", "minLength": 1, "description": "where the token is kept; made when missing"},
+    "token": {"type": "string", "minLength": 1, "description": "the token itself, instead of token_file"},
+    "insecure": {"type": "boolean", "description": "listen where strangers are, without authentication or encryption"},
+    "allow_hosts": {**_NAMES, "description": "further names by which clients may address the server"},
+    "cors_origins": {**_NAMES, "description": "origins whose web pages may use the API: https://lab.example.org"},
     "local": {
         "type": "boolean",
         "description": "the client runs on this host: it may choose project paths, stop the server",
@@ -60,7 +71,8 @@ _SCHEMAS: Mapping[str, Schema] = {
         "minimum": 1,
         "description": "after that a driver's work on a VM is cancelled",
     },
-    "disabled": {"type": "array", "items": {"type": "string"}, "description": "names of plugins not to load"},
+    "only_plugins": {**_NAMES, "description": "names of the only plugins to load"},
+    "disabled": {**_NAMES, "description": "names of plugins not to load"},
     "plugins": {
         "type": "object",
         "additionalProperties": {"type": "object"},
@@ -77,12 +89,22 @@ class Settings:
     """
 
     FIXED: ClassVar[tuple[str, ...]] = (
-        *("host", "port", "projects_dir", "log_level", "access_log"),
-        *("strict", "plugins_dir", "trace_plugins", "disabled"),
+        *("host", "port", "uds", "certfile", "keyfile", "auth", "token_file", "token", "allow_hosts", "cors_origins"),
+        *("projects_dir", "log_level", "access_log"),
+        *("strict", "plugins_dir", "trace_plugins", "only_plugins", "disabled"),
     )
 
     host: str = "127.0.0.1"
     port: int = 8000
+    uds: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    auth: str = "off"
+    token_file: str = field(default_factory=lambda: str(platformdirs.user_data_path("labplane") / "token"))
+    token: str | None = field(default=None, repr=False)
+    insecure: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     local: bool = False
     projects_dir: str = field(default_factory=lambda: str(platformdirs.user_data_path("labplane") / "projects"))
     console_host: str = "127.0.0.1"
@@ -97,6 +119,7 @@ class Settings:
     plugins_dir: str | None = None
     trace_plugins: bool = False
     driver_seconds: int = 60
+    only_plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     source: str = "the settings"
@@ -136,8 +159,9 @@ def read(
             values |= _checked({name: _from_text(name, text)}, f"the variable {variable}")
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     values |= _checked(given, "the command line")
-    if "disabled" in values:
-        values["disabled"] = tuple(values["disabled"])
+    if "keyfile" in values and "certfile" not in values:
+        raise SettingsError("'keyfile' is of no use without 'certfile'")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Settings(**values, source=str(path) if config is not None or path.exists() else "the settings")
 
 

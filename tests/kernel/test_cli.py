@@ -105,7 +105,7 @@ def test_an_address_that_is_taken_is_one_sentence_and_touches_nothing(offered: l
 
 
 def test_a_host_that_does_not_exist_is_one_sentence(offered: list[Candidate]) -> None:
-    result = run("serve", "--host", "no.such.host.invalid", "--port", "0")
+    result = run("serve", "--host", "no.such.host.invalid", "--port", "0", "--insecure")
     assert result.exit_code == 1
     assert "cannot listen on no.such.host.invalid port 0: " in result.output
 

@@ -61,8 +61,33 @@ def test_a_garbled_name_is_no_crash(host: str, bound: str) -> None:
     assert ask(guard, host="localhost", origin=f"http://{host}") == 403
 
 
-def test_elsewhere_any_name_is_fine_and_none_at_all() -> None:
-    assert ask(Guard(behind, ANYWHERE), host="lab.example:8000") is None
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fe80::1]:80", "localhost", "lab.example", "LAB.example:8000"])
+def test_bound_to_every_address_any_address_will_do_and_the_names_that_were_allowed(host: str) -> None:
+    assert ask(Guard(behind, ANYWHERE, ["Lab.example"]), host=host) is None
+
+
+@pytest.mark.parametrize("host", ["evil.example", "lab.example.evil", "10.1.2.3.evil"])
+def test_bound_to_every_address_a_name_that_nobody_allowed_is_refused(host: str) -> None:
+    """A page under that name may be anybody's, rebound to this address."""
+    assert ask(Guard(behind, ANYWHERE, ["lab.example"]), host=host) == 403
+
+
+def test_bound_to_one_address_it_goes_by_that_and_by_loopback() -> None:
+    guard = Guard(behind, "10.1.2.3")
+    assert ask(guard, host="10.1.2.3:8000") is None
+    assert ask(guard, host="localhost") is None
+    assert ask(guard, host="10.1.2.4") == 403
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_pages_of_an_origin_that_was_allowed_may_ask(kind: str) -> None:
+    guard = Guard(behind, LOOPBACK, origins=["https://lab.example"])
+    assert ask(guard, kind, host="localhost", origin="https://lab.example") is None
+    for other in ("http://lab.example", "https://lab.example:8443", "https://lab.example.evil"):
+        assert ask(guard, kind, host="localhost", origin=other) is not None
+
+
+def test_a_client_that_names_no_host_at_all_is_no_browser() -> None:
     assert ask(Guard(behind, ANYWHERE)) is None
     assert ask(Guard(behind, LOOPBACK)) is None, "HTTP/1.0 has no Host"
 

@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -60,7 +61,14 @@ class Server:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], url: str, projects: Path, consoles: str, udp: str, log: Path
+        self,
+        process: subprocess.Popen[bytes],
+        url: str,
+        projects: Path,
+        consoles: str,
+        udp: str,
+        log: Path,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
         self.process = process
         self.url = url
@@ -68,7 +76,7 @@ class Server:
         self.projects = projects
         self.consoles = _ends(consoles)
         self.udp = _ends(udp)
-        self.http = httpx2.Client(base_url=url, timeout=30.0, trust_env=False)
+        self.http = httpx2.Client(base_url=url, timeout=30.0, trust_env=False, verify=verify)
         self._log = log
 
     @classmethod
@@ -84,6 +92,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         within: Sequence[str] = (),
+        verify: ssl.SSLContext | bool = True,
     ) -> Iterator[Self]:
         """A server that works in `projects` and is ended on leaving.
 
@@ -92,6 +101,7 @@ class Server:
         python:      the interpreter whose labplane runs.
         environment: variables on top of this process's.
         within:      a command to run it under.
+        verify:      what its TLS certificate is compared with.
         """
         consoles = consoles or free_range(40)
         udp = udp or free_range(40, socket.SOCK_DGRAM)
@@ -110,7 +120,7 @@ class Server:
             )
         try:
             url = until(lambda: _announced(process, log), "the server's address in its log")
-            server = cls(process, url, projects, consoles, udp, log)
+            server = cls(process, url, projects, consoles, udp, log, verify)
             with server.http:
                 until(lambda: _answers(server.http), "an answer of the server")
                 yield server
@@ -163,13 +173,13 @@ def _ends(ports: str) -> tuple[int, int]:
 
 
 def _announced(process: subprocess.Popen[bytes], log: Path) -> str | None:
-    found = re.search(r" at (http://\S+?),", log.read_text())
+    found = re.search(r" at (https?://\S+?),", log.read_text())
     assert found or process.poll() is None, f"the server ended with {process.returncode}:\n{log.read_text()}"
-    return found[1] if found else None
+    return found[1].replace("//0.0.0.0:", "//127.0.0.1:") if found else None
 
 
 def _answers(http: httpx2.Client) -> bool:
     try:
-        return http.get("/v1/version").status_code == 200
+        return http.get("/v1/version").status_code in (200, 401)  # the latter of one that wants its token
     except httpx2.TransportError:
         return False
