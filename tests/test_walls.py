@@ -23,14 +23,24 @@ GROUND_FLOOR = {
     "schemas": {"shortcut"},
     "confinement": set[str](),
     "posix_spawn": set[str](),
-    "spawners": {"confinement", "posix_spawn"},
+    "ownership": set[str](),
+    "programs": {"errors"},
+    "spawners": {"confinement", "ownership", "posix_spawn", "programs"},
     "logfile": set[str](),
     "errors": {"replies"},
     "ports": {"errors"},
     "jsonbody": {"errors"},
-    "processes": {"confinement", "errors", "spawners"},
+    "processes": {"confinement", "ownership", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "serving", "listening", "exposure", "auth", "__main__"}  # the command, and whom it lets in
+AROUND_THE_KERNEL = {
+    "cli",
+    "demo",
+    "serving",
+    "listening",
+    "exposure",
+    "auth",
+    "__main__",
+}  # the command, and whom it lets in
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000

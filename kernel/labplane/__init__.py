@@ -1,11 +1,12 @@
 """labplane: a small server that runs emulated network machines. What stands here is the face for plugin authors."""
 
+from labplane.confinement import Needs
 from labplane.drivers import Driver, ProcessDriver
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
 from labplane.hookspecs import Plugin, hook
 from labplane.lab import Lab
 from labplane.links import NIO_TAP, NIO_UDP
-from labplane.processes import find_program
+from labplane.programs import find_program
 from labplane.routing import Request, Route
 from labplane.schemas import Schema
 from labplane.sessions import Session
@@ -21,6 +22,7 @@ __all__ = [
     "Forbidden",
     "Lab",
     "LabError",
+    "Needs",
     "NotFound",
     "Plugin",
     "ProcessDriver",

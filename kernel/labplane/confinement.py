@@ -1,4 +1,4 @@
-"""Threads that have given up the right to execute programs, with Landlock; their children inherit it.
+"""What a thread and its children can be kept from with Landlock: executing, reading and writing what is not theirs.
 
 Linux 5.13 and later. Facts: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -6,8 +6,9 @@ Linux 5.13 and later. Facts: https://docs.kernel.org/userspace-api/landlock.html
 import ctypes
 import functools
 import os
+import stat
 import struct
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 SYS_LANDLOCK_CREATE_RULESET = 444
@@ -15,79 +16,91 @@ SYS_LANDLOCK_ADD_RULE = 445
 SYS_LANDLOCK_RESTRICT_SELF = 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
-LANDLOCK_ACCESS_FS_EXECUTE = 1
 PR_SET_NO_NEW_PRIVS = 38
-PT_INTERP = 3
+
+EXECUTE, WRITE_FILE, READ_FILE = 1 << 0, 1 << 1, 1 << 2
+CHANGE_DIRECTORY = sum(1 << bit for bit in range(4, 13))  # to remove and to make anything in it
+REFER, TRUNCATE = 1 << 13, 1 << 14
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
+SINCE = {1: EXECUTE | WRITE_FILE | READ_FILE | CHANGE_DIRECTORY, 2: REFER, 3: TRUNCATE}
+
+# What a program needs that is linked to the libraries of the system and asks it for names, times and randomness.
+SYSTEM = (
+    *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sys/devices/system/cpu"),
+    *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"),
+    *("/etc/host.conf", "/etc/localtime", "/etc/passwd", "/etc/group", "/etc/ssl/certs"),
+    *("/dev/zero", "/dev/urandom", "/dev/random"),
+)
+DEVICES = ("/dev/null", "/dev/tty")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a confined program may do: absolute paths of files, and of directories with all below them.
+
+    executes: files that it may execute, and read.
+    reads:    what it may read besides what the libraries of the system need.
+    writes:   what it may read, write, make and remove.
+
+    What does not exist is passed over.
+    """
+
+    executes: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+
+
 @functools.cache
-def available() -> bool:
-    """True when this kernel has Landlock switched on."""
-    version = _libc.syscall(
+def version() -> int:
+    """Of Landlock in this kernel; 0 when it has none or it is switched off."""
+    found = _libc.syscall(
         ctypes.c_long(SYS_LANDLOCK_CREATE_RULESET),
         None,
         ctypes.c_size_t(0),
         ctypes.c_uint(LANDLOCK_CREATE_RULESET_VERSION),
     )
-    return bool(version >= 1)
+    return max(0, int(found))
 
 
-def only_execute(programs: Iterable[Path]) -> None:
-    """From now on the calling thread and its children can execute `programs` and nothing else.
+def confine(needs: Needs) -> None:
+    """From now on the calling thread and its children can do no more than what it needs, and gain no privileges.
 
-    Cannot be undone. A program's loader must be among `programs`, see `with_loader`; it is a way out for a program that
-    can be told to execute the loader itself with arguments, not for one that hands commands to a shell. Raises OSError
-    when a program does not exist or the kernel refuses.
+    Cannot be undone. A program's loader must be executable too, see `programs.closure`; it is a way out, as far as
+    reading goes, for a program that can be told to execute the loader with arguments, not for one that hands commands
+    to a shell. Raises OSError when the kernel refuses.
     """
-    access = struct.pack("=Q", LANDLOCK_ACCESS_FS_EXECUTE)
-    ruleset = _call(
-        SYS_LANDLOCK_CREATE_RULESET, ctypes.c_char_p(access), ctypes.c_size_t(len(access)), ctypes.c_uint(0)
-    )
+    handled = sum(rights for since, rights in SINCE.items() if since <= version())
+    ruleset = _call(SYS_LANDLOCK_CREATE_RULESET, struct.pack("=Q", handled), ctypes.c_size_t(8), ctypes.c_uint(0))
     try:
-        for program in programs:
-            inode = os.open(program, os.O_PATH | os.O_CLOEXEC)
-            try:
-                rule = struct.pack("=Qi", LANDLOCK_ACCESS_FS_EXECUTE, inode)
-                kind = ctypes.c_uint(LANDLOCK_RULE_PATH_BENEATH)
-                _call(SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, ctypes.c_char_p(rule), ctypes.c_uint(0))
-            finally:
-                os.close(inode)
+        for paths, rights in (
+            (needs.executes, EXECUTE | READ_FILE),
+            ((*map(Path, SYSTEM), *needs.reads), READ_FILE),
+            ((*map(Path, DEVICES), *needs.writes), handled & ~EXECUTE),
+        ):
+            for path in paths:
+                _allow(ruleset, path, rights & handled)
         _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _call(SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     finally:
         os.close(ruleset)
 
 
-def with_loader(program: Path) -> list[Path]:
-    """`program` and what the kernel must execute to run it: its ELF loader, if it names one."""
-    loader = _elf_loader(program)
-    return [program] if loader is None else [program, loader]
-
-
-def _elf_loader(program: Path) -> Path | None:
-    with program.open("rb") as file:
-        head = file.read(64)
-        if head[:4] != b"\x7fELF":
-            return None
-        wide = head[4] == 2
-        order = "<" if head[5] == 1 else ">"
-        table = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)[0]
-        size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
-        for index in range(count):
-            file.seek(table + index * size)
-            entry = file.read(size)
-            if struct.unpack_from(order + "I", entry)[0] == PT_INTERP:
-                offset, length = (
-                    (struct.unpack_from(order + "Q", entry, 8)[0], struct.unpack_from(order + "Q", entry, 32)[0])
-                    if wide
-                    else (struct.unpack_from(order + "I", entry, 4)[0], struct.unpack_from(order + "I", entry, 16)[0])
-                )
-                file.seek(offset)
-                return Path(os.fsdecode(file.read(length).rstrip(b"\0")))
-    return None
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    try:
+        inode = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(inode).st_mode):
+            rights &= OF_FILES
+        rule = struct.pack("=Qi", rights, inode)
+        kind = ctypes.c_uint(LANDLOCK_RULE_PATH_BENEATH)
+        _call(SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, ctypes.c_uint(0))
+    finally:
+        os.close(inode)
 
 
 def _call(number: int, *arguments: object) -> int:

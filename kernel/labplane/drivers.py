@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from labplane.confinement import Needs
 from labplane.errors import Conflict, LabError, Unavailable
 from labplane.links import NIO_UDP
+from labplane.ownership import give
 from labplane.schemas import Schema
 from labplane.sessions import Session
 
@@ -83,17 +85,27 @@ class Driver(ABC):
 class ProcessDriver(Driver):
     """A driver whose VM is one program on a terminal. `command` is the only thing to write.
 
-    confined: the program can start no other program (where the kernel has Landlock).
+    confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
+              system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`.
     leave_on: output that means: the viewer who typed last wants to leave the console.
     """
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
-    confined: ClassVar[bool] = False
+    confined: ClassVar[bool] = True
     leave_on: ClassVar[bytes | None] = None
 
     @abstractmethod
     def command(self, vm: "VM") -> Sequence[str]:
         """The argument list that runs `vm`; the first is the program's absolute path. It runs in ``vm.dir``."""
+
+    def needs(self, vm: "VM") -> Needs:
+        """What the program of `vm` needs besides itself and its directory, when it is confined."""
+        return Needs()
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether its programs are confined on this server."""
+        return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
 
     async def prepare(self, vm: "VM") -> None:
         """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
@@ -104,8 +116,13 @@ class ProcessDriver(Driver):
         To override around ``await super().launch(vm, session)``.
         """
         command = list(self.command(vm))
+        if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
+            raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
+        needs = self.needs(vm) if self.is_confined else None
         try:
-            await session.spawn(self.lab.terminals, command, cwd=vm.dir, confined=self.confined)
+            if self.lab.user is not None:
+                await asyncio.to_thread(give, vm.dir, self.lab.user)
+            await session.spawn(self.lab.terminals, command, cwd=vm.dir, needs=needs, user=self.lab.user)
         except OSError as error:
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
         vm.command_line = " ".join(command)

@@ -13,6 +13,7 @@ from labplane.drivers import Driver
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.leftovers import Leftovers
 from labplane.own_routes import own_routes, own_schemas
+from labplane.ownership import User, user_named
 from labplane.plugins import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
 from labplane.ports import PortPool, tcp_free, udp_free
 from labplane.processes import Terminals
@@ -39,6 +40,7 @@ class Lab:
     udp:       UDP ports for links.
     consoles:  TCP ports for consoles.
     terminals: starts emulators on ptys.
+    user:      whom they run as, None for the server's own.
     """
 
     def __init__(self, settings: Settings, candidates: Iterable[Candidate] = ()) -> None:
@@ -47,6 +49,7 @@ class Lab:
         self.udp = PortPool("UDP port", *settings.udp_range, udp_free, settings.unclaimed_udp_seconds)
         self.consoles = PortPool("console port", *settings.console_range, tcp_free)
         self.terminals = Terminals()
+        self.user = _emulators_user(settings)
         self.schemas = Schemas()
         self.routes = RouteTable(self)
         self.supervisor = Supervisor(lambda: self.settings.driver_seconds)
@@ -262,3 +265,10 @@ class Lab:
                         f"{settings.source}: '{key}' names {name!r}, which is no installed plugin; "
                         f"installed: {', '.join(known) or 'none'}"
                     )
+
+
+def _emulators_user(settings: Settings) -> User | None:
+    try:
+        return None if settings.user is None else user_named(settings.user)
+    except ValueError as error:
+        raise SettingsError(f"{settings.source}: 'user': {error}") from None

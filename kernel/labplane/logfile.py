@@ -1,7 +1,9 @@
 """The log of what an emulator printed: one file that starts anew with each start and stays within bounds."""
 
 import logging
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 log = logging.getLogger("labplane")
 
@@ -16,7 +18,7 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("wb", buffering=0)
+        self._file = _emptied(path)
         self._size = 0
 
     def write(self, data: bytes) -> None:
@@ -36,6 +38,14 @@ class LogFile:
         if self._size > LIMIT // 2:
             self._file.close()
             self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("wb", buffering=0)
+            self._file = _emptied(self.path)
             self._size = len(data)
         self._file.write(data)
+
+
+def _emptied(path: Path) -> BinaryIO:
+    """In the emulator's own directory, where it may put links that lead to what is the server's."""
+    if path.is_symlink():
+        path.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o666), "wb", buffering=0)

@@ -3,16 +3,16 @@
 import asyncio
 import os
 import pty
-import shutil
+import resource
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from labplane import confinement
-from labplane.errors import Unavailable
-from labplane.spawners import Spawners
+from labplane import confinement, spawners
+from labplane.confinement import Needs
+from labplane.ownership import User
 
 INPUT_LIMIT = 64 * 1024
 READ_SIZE = 64 * 1024
@@ -20,19 +20,8 @@ LAST_READS = 16
 COPIES_SECONDS = 0.5
 SPAWN_SECONDS = 2.0
 NICE = 10
-
-
-def find_program(name: str, advice: str) -> Path:
-    """The executable file called `name`: a path, or a name looked up on the PATH.
-
-    advice: what to do when it is missing, ends the message. Raises Unavailable.
-    """
-    found = shutil.which(name)
-    if found is None:
-        exists = os.sep in name and Path(name).exists()
-        state = "is not executable" if exists else "was not found" if os.sep in name else "is not on the server's PATH"
-        raise Unavailable(f"The program {name!r} {state}. {advice}")
-    return Path(found).resolve()
+SPAWNS_AT_ONCE = 2
+LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 4096}
 
 
 class Process:
@@ -142,14 +131,14 @@ class Terminals:
 
     def __init__(self) -> None:
         self._running: set[Process] = set()
-        self._spawners = Spawners()
+        self._turns = asyncio.Semaphore(SPAWNS_AT_ONCE)
         self._being_spawned = 0
         self._latest_spawn = -COPIES_SECONDS
 
     @property
     def can_confine(self) -> bool:
-        """True when the kernel can keep a process from executing other programs."""
-        return confinement.available()
+        """True when the kernel can keep a process from what is not its own."""
+        return confinement.version() > 0
 
     def kill_all(self) -> None:
         """SIGKILL for whatever still runs; the last resort at the server's end."""
@@ -179,13 +168,15 @@ class Terminals:
         on_output: Callable[[bytes], None],
         on_exit: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
-        confined: bool = False,
+        needs: Needs | None = None,
+        user: User | None = None,
     ) -> Process:
         """Start `command` in the directory `cwd`; both callbacks run in the event loop.
 
         command:     argument list; the first is the absolute path of the program.
         environment: all that the process finds there; by default PATH, HOME, LANG and TERM.
-        confined:    the process can execute nothing but itself, where `can_confine`.
+        needs:       what the process may do besides executing itself and working in `cwd`; None means anything.
+        user:        who it runs as, None for the server's own.
 
         Raises OSError when the program cannot be executed.
         """
@@ -194,13 +185,14 @@ class Terminals:
             environment["TERM"] = "vt100"
         master, slave = pty.openpty()
         try:
-            spawner = self._spawners.of(Path(command[0]), confined=confined and self.can_confine)
-            self._being_spawned += 1
+            if user is not None:
+                os.fchown(slave, user.uid, -1)
+            spawning = asyncio.ensure_future(self._spawn(command, os.ttyname(slave), cwd, environment, needs, user))
             try:
-                pid = await spawner.spawn(command, os.ttyname(slave), cwd, environment)
-            finally:
-                self._being_spawned -= 1
-                self._latest_spawn = time.monotonic()
+                pid = await asyncio.shield(spawning)
+            except asyncio.CancelledError:
+                _end(await spawning)
+                raise
             watch = _watch(pid)
         except BaseException:
             os.close(master)
@@ -216,12 +208,37 @@ class Terminals:
         self._running.add(process)
         return process
 
+    async def _spawn(
+        self,
+        command: Sequence[str],
+        terminal: str,
+        cwd: Path,
+        environment: Mapping[str, str],
+        needs: Needs | None,
+        user: User | None,
+    ) -> int:
+        async with self._turns:
+            self._being_spawned += 1
+            try:
+                pid = await spawners.spawn(command, terminal, cwd, environment, needs=needs, user=user)
+            finally:
+                self._being_spawned -= 1
+                self._latest_spawn = time.monotonic()
+        for limit, most in LIMITS.items():
+            with suppress(ProcessLookupError, PermissionError):
+                resource.prlimit(pid, limit, (most, most))
+        return pid
+
 
 def _watch(pid: int) -> int:
     """A descriptor that becomes readable when the child `pid` ends; it is ended now if there can be none."""
     try:
         return os.pidfd_open(pid)
     except OSError:
-        os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        _end(pid)
         raise
+
+
+def _end(pid: int) -> None:
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from labplane.confinement import Needs
 from labplane.console import Console
 from labplane.logfile import LogFile
+from labplane.ownership import User
 from labplane.processes import Process, Terminals
 
 LAST_WORDS = 512
@@ -45,14 +47,17 @@ class Session:
         """Begin the log. Raises OSError."""
         self._log = LogFile(self._log_path)
 
-    async def spawn(self, terminals: Terminals, command: Sequence[str], *, cwd: Path, confined: bool) -> Process:
-        """Start the program. Raises OSError when it cannot be executed."""
+    async def spawn(
+        self, terminals: Terminals, command: Sequence[str], *, cwd: Path, needs: Needs | None, user: User | None
+    ) -> Process:
+        """Start the program, see `Terminals.spawn`. Raises OSError when it cannot be executed."""
         self.process = await terminals.spawn(
             command,
             cwd=cwd,
             on_output=self._printed,
             on_exit=lambda returncode: self._on_exit(self, returncode),
-            confined=confined,
+            needs=needs,
+            user=user,
         )
         return self.process
 

@@ -66,6 +66,8 @@ _SCHEMAS: Mapping[str, Schema] = {
     "strict": {"type": "boolean", "description": "do not start when a plugin fails to load"},
     "plugins_dir": {"type": "string", "minLength": 1, "description": "directory whose *.py are plugins, one a file"},
     "trace_plugins": {"type": "boolean", "description": "log each call of a hook, with the names of the plugins"},
+    "sandbox": {"enum": ["auto", "off", "require"], "description": "whether emulators are confined to what is theirs"},
+    "user": {"type": "string", "minLength": 1, "description": "whom emulators run as, when the server is root"},
     "driver_seconds": {
         "type": "integer",
         "minimum": 1,
@@ -91,7 +93,7 @@ class Settings:
     FIXED: ClassVar[tuple[str, ...]] = (
         *("host", "port", "uds", "certfile", "keyfile", "auth", "token_file", "token", "allow_hosts", "cors_origins"),
         *("projects_dir", "log_level", "access_log"),
-        *("strict", "plugins_dir", "trace_plugins", "only_plugins", "disabled"),
+        *("strict", "plugins_dir", "trace_plugins", "user", "only_plugins", "disabled"),
     )
 
     host: str = "127.0.0.1"
@@ -118,6 +120,8 @@ class Settings:
     strict: bool = False
     plugins_dir: str | None = None
     trace_plugins: bool = False
+    sandbox: str = "auto"
+    user: str | None = None
     driver_seconds: int = 60
     only_plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()

@@ -1,58 +1,70 @@
-"""The threads that start programs, kept: what a thread gives up for the sake of a child it cannot have back."""
+"""Threads that start one program each: what a thread gives up for the sake of a child it cannot have back."""
 
 import asyncio
+import ctypes
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labplane import confinement, posix_spawn
+from labplane import posix_spawn
+from labplane.confinement import Needs, confine
+from labplane.ownership import User
+from labplane.programs import closure, home
 
-THREADS = 2
-
-
-class Spawners:
-    """A spawner for each program that is confined to itself, and one for all others."""
-
-    def __init__(self) -> None:
-        self._free = Spawner(())
-        self._confined: dict[Path, Spawner] = {}
-
-    def of(self, program: Path, *, confined: bool) -> "Spawner":
-        """The spawner for `program`. Raises OSError when there is no such file."""
-        if not confined:
-            return self._free
-        spawner = self._confined.get(program)
-        if spawner is None or spawner.is_outdated():
-            spawner = self._confined[program] = Spawner(confinement.with_loader(program))
-        return spawner
+SYS_SETGROUPS = {"x86_64": 116, "aarch64": 159}
+SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
+SYS_SETRESGID = {"x86_64": 119, "aarch64": 149}
 
 
-class Spawner:
-    """Starts programs from threads that can execute `files` only; anything when there are none."""
+async def spawn(
+    command: Sequence[str],
+    terminal: str,
+    cwd: Path,
+    environment: Mapping[str, str],
+    *,
+    needs: Needs | None = None,
+    user: User | None = None,
+) -> int:
+    """Start `command` in the directory `cwd` on `terminal`, its controlling one; the pid.
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self._identity = self._identify()
-        self._threads = ThreadPoolExecutor(THREADS, "spawn")
-        self._here = threading.local()
+    needs: what it may do besides running itself and working in `cwd`; None means anything.
+    user:  who it runs as, None for the server's own.
 
-    def is_outdated(self) -> bool:
-        """True when one of the files was replaced: what the threads may execute is the old one."""
-        return self._identity != self._identify()
+    Raises OSError when it cannot be executed.
+    """
 
-    async def spawn(self, command: Sequence[str], terminal: str, cwd: Path, environment: Mapping[str, str]) -> int:
-        """Start `command` on `terminal`, its controlling one; the pid. Raises OSError when it cannot be executed."""
-        arguments = (list(command), terminal, cwd, dict(environment))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._spawn, *arguments)
-
-    def _identify(self) -> list[tuple[int, int, int]]:
-        stats = [os.stat(file) for file in self._files]  # noqa: PTH116 - before each start
-        return [(stat.st_dev, stat.st_ino, stat.st_mtime_ns) for stat in stats]
-
-    def _spawn(self, command: list[str], terminal: str, cwd: Path, environment: dict[str, str]) -> int:
-        if self._files and not hasattr(self._here, "confined"):
-            confinement.only_execute(self._files)
-            self._here.confined = True
+    def started() -> int:
+        if needs is not None:
+            confine(_with_basics(needs, Path(command[0]), cwd, Path(terminal)))
+        if user is not None:
+            _become(user)
         return posix_spawn.spawn(command, environment, cwd=cwd, terminal=terminal)
+
+    with ThreadPoolExecutor(1, "spawn") as thread:
+        return await asyncio.get_running_loop().run_in_executor(thread, started)
+
+
+def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Needs:
+    programs = (program, program.resolve(), *needs.executes)
+    return Needs(
+        executes=tuple(file for one in programs for file in closure(one)),
+        reads=(*map(home, programs), *needs.reads),
+        writes=(cwd, terminal, *needs.writes),
+    )
+
+
+def _become(user: User) -> None:
+    """Of the calling thread alone: libc's own functions would change all threads of the process."""
+    machine = os.uname().machine
+    if machine not in SYS_SETRESUID:
+        raise OSError(f"changing the user is not known on {machine}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    for number, arguments in (
+        (SYS_SETGROUPS, (0, None)),
+        (SYS_SETRESGID, (user.gid,) * 3),
+        (SYS_SETRESUID, (user.uid,) * 3),
+    ):
+        if libc.syscall(number[machine], *arguments) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from children import SH, child
-from labplane import Unavailable, find_program
 from labplane.processes import INPUT_LIMIT, NICE
 from labplane.serving import _prepare_process
 
@@ -177,20 +176,6 @@ def programs(tmp_path: Path, names: Sequence[str]) -> list[Path]:
     for path in paths:
         path.write_text("#!/bin/sh\n")
     return paths
-
-
-def test_a_program_is_found_on_the_path_or_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [mine] = programs(tmp_path, ["mine"])
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unavailable, match=r"The program 'mine' is not on the server's PATH. Install it."):
-        find_program("mine", "Install it.")
-    with pytest.raises(Unavailable, match=f"The program '{mine}' is not executable. Install it."):
-        find_program(str(mine), "Install it.")
-    with pytest.raises(Unavailable, match=r"The program '/no/such' was not found. Install it."):
-        find_program("/no/such", "Install it.")
-    mine.chmod(0o755)
-    (tmp_path / "link").symlink_to(mine)
-    assert find_program("mine", "") == find_program(str(mine), "") == find_program("link", "") == mine
 
 
 def test_a_process_gives_way_to_the_server_where_sessions_are_weighed(

@@ -53,6 +53,17 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
     examples: dict[str, tuple[str, str, Any]] = {
         "host": ('"::1"', "::1", "::1"),
         "port": ("0", "0", 0),
+        "uds": ('"/run/lab"', "/run/lab", "/run/lab"),
+        "certfile": ('"a.pem"', "a.pem", "a.pem"),
+        "auth": ('"token"', "token", "token"),
+        "token_file": ('"/srv/token"', "/srv/token", "/srv/token"),
+        "token": ('"x"', "x", "x"),
+        "insecure": ("true", "1", True),
+        "allow_hosts": ('["a", "b"]', "a,b", ("a", "b")),
+        "cors_origins": ('["https://a"]', "https://a", ("https://a",)),
+        "sandbox": ('"require"', "require", "require"),
+        "user": ('"nobody"', "nobody", "nobody"),
+        "only_plugins": ('["a"]', "a", ("a",)),
         "local": ("true", "true", True),
         "projects_dir": ('"/srv"', "/srv", "/srv"),
         "console_host": ('"::1"', "::1", "::1"),
@@ -70,7 +81,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "disabled": ('["a", "b"]', " a, b,", ("a", "b")),
         "plugins": ("{a = {b = 1}}", '{"a": {"b": 1}}', {"a": {"b": 1}}),
     }
-    assert examples.keys() == _SCHEMAS.keys()
+    assert examples.keys() == _SCHEMAS.keys() - {"keyfile"}, "which is of no use alone"
     for name, (in_file, in_variable, value) in examples.items():
         assert getattr(read(toml(tmp_path, f"{name} = {in_file}")), name) == value
         assert getattr(read(None, {f"LABPLANE_{name.upper()}": in_variable}), name) == value
@@ -78,7 +89,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
 
 def test_an_unknown_key_names_the_file_the_key_and_what_is_allowed(tmp_path: Path) -> None:
     path = toml(tmp_path, "prot = 1")
-    with pytest.raises(SettingsError, match=r"lab\.toml: unknown key 'prot'; allowed are host, port, local, .*plugins"):
+    with pytest.raises(SettingsError, match=r"lab\.toml: unknown key 'prot'; allowed are host, port, uds, .*plugins"):
         read(path)
     with pytest.raises(SettingsError, match=r"the variable LABPLANE_PROT: unknown key 'prot'; allowed are"):
         read(None, {"LABPLANE_PROT": "1"})

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from labplane import find_program
 from labplane.lab import Lab
-from labplane.processes import Process, find_program
+from labplane.processes import Process
 from labplane.settings import Settings
 from labplane_vpcs.relay import OFFSET, Relays
 from labplane_vpcs.sockets import has_udp_port

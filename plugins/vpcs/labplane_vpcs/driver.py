@@ -4,9 +4,10 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, ProcessDriver, Schema, Session
+from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, Needs, ProcessDriver, Schema, Session
 from labplane_vpcs import script
 from labplane_vpcs.launches import Launches
 from labplane_vpcs.mac_ids import MacIds
@@ -30,7 +31,6 @@ class VPCSDriver(ProcessDriver):
         "startup_script_path": {"type": ["string", "null"]},
     }
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}
-    confined = True
     leave_on = b"NOT daemon mode"
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
@@ -83,10 +83,11 @@ class VPCSDriver(ProcessDriver):
         if nio is None:
             raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
         text = await self._script(vm)
-        if program.runs_commands and not self.lab.terminals.can_confine and "!" in (text or ""):
+        if program.runs_commands and not self.is_confined and "!" in (text or ""):
             raise Conflict(
-                f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, "
-                "and this kernel has no Landlock to prevent it. Remove the '!' or install VPCS 0.8.2 or later."
+                f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, for "
+                "it is not confined: this kernel has no Landlock, or the setting 'sandbox' is off. Remove the '!' or "
+                "install VPCS 0.8.2 or later."
             )
         arguments = [str(program.path), "-m", str(vm.data["mac_id"]), "-i", "1"]
         if program.has_relay_switch:
@@ -99,6 +100,9 @@ class VPCSDriver(ProcessDriver):
         vm.data["lport"] = nio.get("lport")
         vm.data["command"] = arguments if text is None else [*arguments, script.NAME]
         vm.data["has_relay"] = not program.has_relay_switch
+
+    def needs(self, vm: VM) -> Needs:
+        return Needs(writes=(Path("/dev/net/tun"),))  # for an NIO of type nio_tap
 
     def command(self, vm: VM) -> Sequence[str]:
         command: Sequence[str] = vm.data["command"]
@@ -138,7 +142,7 @@ class VPCSDriver(ProcessDriver):
         return await self.lab.terminals.comes_free(lambda: self.lab.udp.is_free_on_host(lport))
 
     def typed(self, data: bytes) -> bytes:
-        return data if self.lab.terminals.can_confine else data.replace(b"!", b"")
+        return data if self.is_confined else data.replace(b"!", b"")
 
     async def _script(self, vm: VM) -> str | None:
         """Most VPCS have none, and to see that needs no thread."""

@@ -1,5 +1,6 @@
 """The startup script of a VPCS: a file in its directory (M-7, M-8, M-11)."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -14,10 +15,8 @@ def exists(directory: Path) -> bool:
 
 def read(directory: Path) -> str | None:
     """The script as it is now, undecodable bytes replaced; None when there is none."""
-    try:
-        return (directory / NAME).read_bytes().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return None
+    content = _content(directory)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def write(directory: Path, script: str | None, name: str) -> None:
@@ -30,9 +29,8 @@ def write(directory: Path, script: str | None, name: str) -> None:
 
 def rename(directory: Path, old: str, new: str) -> None:
     """Write `new` for each `old` in the script, if there is one; whole words only (B-18)."""
-    try:
-        script = (directory / NAME).read_bytes()
-    except FileNotFoundError:
+    script = _content(directory)
+    if script is None:
         return
     edge = r"\w.\-/:"
     word = re.compile(f"(?<![{edge}]){re.escape(old)}(?![{edge}])")
@@ -40,10 +38,25 @@ def rename(directory: Path, old: str, new: str) -> None:
     _replace(directory, word.sub(lambda _: new, text).encode("utf-8", "surrogateescape"))
 
 
+def _content(directory: Path) -> bytes | None:
+    """None when there is no script, or a link: the emulator may write in its directory, and read nothing elsewhere."""
+    try:
+        with open(os.open(directory / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+
+
 def _replace(directory: Path, content: bytes) -> None:
     draft = directory / f".{NAME}.new"
     try:
-        draft.write_bytes(content)
+        draft.unlink(missing_ok=True)
+        with draft.open("xb") as file:
+            file.write(content)
         draft.replace(directory / NAME)
     except OSError:
         draft.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from labplane import VM, Driver, Plugin, ProcessDriver, Request, Route, Schema, 
 class EchoDriver(ProcessDriver):
     kind = "echo"
     properties: ClassVar[Mapping[str, Schema]] = {"greeting": {"type": "string", "maxLength": 80, "default": "Hello"}}
-    confined = True
 
     async def prepare(self, vm: VM) -> None:
         (vm.dir / "greeting").write_text(vm.settings["greeting"] + "\n")
