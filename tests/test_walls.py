@@ -32,18 +32,10 @@ GROUND_FLOOR = {
     "jsonbody": {"errors"},
     "processes": {"confinement", "ownership", "spawners"},
 }
-AROUND_THE_KERNEL = {
-    "cli",
-    "demo",
-    "serving",
-    "listening",
-    "exposure",
-    "auth",
-    "__main__",
-}  # the command, and whom it lets in
+AROUND_THE_KERNEL = {"cli", "demo", "gns3_server", "ini", "serving", "listening", "exposure", "auth", "__main__"}
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 3500
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:

@@ -11,9 +11,7 @@ class Exposed(SettingsError):
 
 def check(settings: Settings) -> Settings:
     """The settings, as they are. Raises Exposed unless they keep strangers out."""
-    if settings.insecure:
-        return settings
-    if settings.uds is None and not is_loopback(settings.host):
+    if not settings.insecure and settings.uds is None and not is_loopback(settings.host):
         lacking = [
             *(["authentication (--auth token)"] if settings.auth == "off" else []),
             *(["encryption (--certfile and --keyfile)"] if settings.certfile is None else []),
@@ -23,11 +21,11 @@ def check(settings: Settings) -> Settings:
                 f"{settings.source}: with 'host' {settings.host} whoever reaches it runs programs on this machine. "
                 f"It needs {' and '.join(lacking)}; or let in everybody who comes with --insecure."
             )
-    if not is_loopback(settings.console_host):
+    if not (settings.insecure or settings.insecure_consoles or is_loopback(settings.console_host)):
         raise Exposed(
             f"{settings.source}: with 'console_host' {settings.console_host} whoever reaches a console can type there, "
             "since telnet knows no authentication. Reach consoles through the WebSocket …/vms/{vm_id}/console "
-            "instead; or let in everybody who comes with --insecure."
+            "instead; or let in everybody who comes with --insecure-consoles."
         )
     return settings
 

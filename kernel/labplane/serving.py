@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,10 +25,14 @@ from labplane.settings import Settings, SettingsError
 log = logging.getLogger("labplane")
 
 GRACE_SECONDS = 2
+IDLE_SECONDS = 75  # a client must not post into a connection that is just being closed
 
 
-def serve(read: Callable[[], Settings]) -> None:
-    """Serve until SIGTERM or SIGINT. read: reads the settings, now and at each reload.
+def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    read:      reads the settings, now and at each reload.
+    meanwhile: what is to hold while the address is this server's.
 
     Raises SettingsError when they are bad, or when the address is taken.
     """
@@ -36,8 +41,8 @@ def serve(read: Callable[[], Settings]) -> None:
         return exposure.check(read())
 
     settings = read_safe()
-    _log_to_stderr(settings.log_level)
-    with listen(settings) as listener:
+    set_up_logging(settings.log_level)
+    with listen(settings) as listener, meanwhile or contextlib.nullcontext():
         _prepare_process()
         _serve(listener, settings, read_safe)
 
@@ -54,6 +59,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         date_header=True,
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
         ws_max_size=settings.max_body,
         ssl_certfile=settings.certfile,
         ssl_keyfile=settings.keyfile,
@@ -105,11 +111,13 @@ def _prepare_process() -> None:
                 os.set_inheritable(int(descriptor), False)
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    for name in ("labplane", "uvicorn.error"):
-        logging.getLogger(name).setLevel(level.upper())
-    # At its debug level it logs the headers of WebSockets, and so the token.
-    logging.getLogger("uvicorn.error").setLevel("INFO" if level == "debug" else level.upper())
+def set_up_logging(level: str, file: Path | None = None) -> None:
+    """Log to `file` or else to stderr; called again, it changes the level and nothing else. May raise OSError."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, filename=file, encoding="utf-8"
+    )
+    logging.getLogger("labplane").setLevel(level.upper())
+    # At its own debug level it logs the headers of WebSockets, and so the token.
+    quieter = {"info": "WARNING", "debug": "INFO"}
+    logging.getLogger("uvicorn.error").setLevel(quieter.get(level, level.upper()))
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno > logging.INFO or level == "debug")

@@ -39,6 +39,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "token_file": {"type": "string", "minLength": 1, "description": "where the token is kept; made when missing"},
     "token": {"type": "string", "minLength": 1, "description": "the token itself, instead of token_file"},
     "insecure": {"type": "boolean", "description": "listen where strangers are, without authentication or encryption"},
+    "insecure_consoles": {"type": "boolean", "description": "let consoles listen where strangers are"},
     "allow_hosts": {**_NAMES, "description": "further names by which clients may address the server"},
     "cors_origins": {**_NAMES, "description": "origins whose web pages may use the API: https://lab.example.org"},
     "local": {
@@ -49,7 +50,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "console_host": {"type": "string", "minLength": 1, "description": "address on which consoles listen"},
     "console_ports": _port_range("2000-5000"),
     "udp_ports": _port_range("10000-20000"),
-    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers"},
+    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers, or auto"},
     "max_body": {
         "type": "integer",
         "minimum": 1024 * 1024,
@@ -105,6 +106,7 @@ class Settings:
     token_file: str = field(default_factory=lambda: str(platformdirs.user_data_path("labplane") / "token"))
     token: str | None = field(default=None, repr=False)
     insecure: bool = False
+    insecure_consoles: bool = False
     allow_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     local: bool = False
@@ -112,7 +114,7 @@ class Settings:
     console_host: str = "127.0.0.1"
     console_ports: str = "2000-5000"
     udp_ports: str = "10000-20000"
-    api_version: str = "1.3.dev1"
+    api_version: str = "auto"
     max_body: int = 16 * 1024 * 1024
     unclaimed_udp_seconds: int = 3600
     log_level: str = "info"

@@ -23,6 +23,7 @@ SAFE = {"auth": "token", "certfile": "lab.pem"}
         {"host": "0.0.0.0", "insecure": True},
         {"console_host": "::1"},
         {"console_host": "0.0.0.0", "insecure": True},
+        {"console_host": "0.0.0.0", "insecure_consoles": True},
     ],
 )
 def test_these_settings_are_fine(values: dict[str, Any]) -> None:
@@ -37,7 +38,8 @@ def test_these_settings_are_fine(values: dict[str, Any]) -> None:
         ({"host": "::"}, ["authentication", "encryption"]),
         ({"host": "lab.example", "auth": "token"}, ["needs encryption"]),
         ({"host": "10.1.2.3", "certfile": "lab.pem"}, ["needs authentication"]),
-        ({"console_host": "0.0.0.0"}, ["telnet knows no authentication", "/console instead", "--insecure"]),
+        ({"console_host": "0.0.0.0"}, ["telnet knows no authentication", "/console instead", "--insecure-consoles"]),
+        ({"host": "0.0.0.0", "insecure_consoles": True}, ["needs authentication"]),
         ({"console_host": "0.0.0.0", **SAFE}, ["console_host"]),
     ],
 )
