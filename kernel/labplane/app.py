@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from labplane.auth import Gate
 from labplane.errors import NotFound, envelope
-from labplane.guards import Guard
+from labplane.guards import Guard, Turnstile
 from labplane.lab import Lab
 from labplane.replies import JSONReply
 from labplane.routing import crash
@@ -29,7 +29,8 @@ def make_app(lab: Lab, token: str | None = None) -> Starlette:
     """
     settings = lab.settings
     host = settings.host if settings.uds is None else "localhost"
-    middleware = [Middleware(Guard, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
+    middleware = [Middleware(Turnstile, at_once=settings.max_requests)]
+    middleware += [Middleware(Guard, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
     if settings.cors_origins:
         methods, headers = ("GET", "POST", "PUT", "DELETE"), ("Authorization", "Content-Type")
         origins = settings.cors_origins

@@ -32,15 +32,22 @@ class Console:
     """One console, many viewers.
 
     `write` takes the bytes that viewers typed, free of telnet, and must not block. When `leave_on` appears in the
-    output, nobody sees it: the viewer that typed last reads `farewell` in its place and is hung up.
+    output, nobody sees it: the viewer that typed last reads `farewell` in its place and is hung up. So is, with a word,
+    who comes when `most` viewers are there.
     """
 
     def __init__(
-        self, write: Callable[[bytes], None], *, leave_on: bytes | None = None, farewell: bytes = b"Good-bye"
+        self,
+        write: Callable[[bytes], None],
+        *,
+        leave_on: bytes | None = None,
+        farewell: bytes = b"Good-bye",
+        most: int = 64,
     ) -> None:
         self.address: tuple[str, int] | None = None
         self._write = write
         self._leave_on = leave_on or None
+        self._most = most
         self._farewell = b"\r\n" + farewell + b"\r\n"
         self._scrollback = Scrollback()
         self._held = b""
@@ -123,6 +130,12 @@ class Console:
     def attach(self, viewer: Viewer) -> None:
         """Let a viewer see the session, beginning with what went before."""
         if self._closed:
+            viewer.hang_up()
+            return
+        if len(self._viewers) >= self._most:
+            self._leaving.add(viewer)
+            self._nobody.clear()
+            viewer.send(f"This console has {self._most} viewers already.\r\n".encode())
             viewer.hang_up()
             return
         self._viewers[viewer] = None

@@ -160,6 +160,7 @@ class ProcessDriver(Driver):
             typed=lambda data: self._typed(vm, data),
             leave_on=self.leave_on,
             on_exit=lambda session, _: vm.ended(session),
+            most_viewers=self.lab.settings.max_viewers,
         )
         opening = self.lab.background(self._open(vm, vm.session))  # while the program is being started
         try:

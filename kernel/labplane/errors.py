@@ -76,6 +76,24 @@ class Unavailable(Conflict):
     """409: the emulator cannot run here; the text says what to install or change."""
 
 
+class TooSlow(LabError):
+    """408: the request did not come in time; the connection ends."""
+
+    status = 408
+
+
+class HeadTooLarge(LabError):
+    """431: what comes before the body is longer than the ``max_head`` setting; the connection ends."""
+
+    status = 431
+
+
+class Busy(LabError):
+    """503: the server does as much at once as its settings allow."""
+
+    status = 503
+
+
 class TooLarge(LabError):
     """413: the body is longer than the ``max_body`` setting."""
 

@@ -1,4 +1,4 @@
-"""Keeps web pages away from a server that trusts whoever reaches it (B-17). Raw ASGI, so that no plugin forgets it."""
+"""Keeps away web pages (B-17), and more requests than can be done at once. Raw ASGI, so that no plugin forgets it."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labplane.errors import Forbidden, envelope
+from labplane.errors import Busy, Forbidden, envelope
 from labplane.exposure import is_loopback
 
 
@@ -60,6 +60,29 @@ class Guard:
 
     def _is_ours(self, name: str) -> bool:
         return name in self._names or is_loopback(name) or (self._everywhere and _is_address(name))
+
+
+class Turnstile:
+    """Lets in `at_once` requests at once; more are told to come again."""
+
+    def __init__(self, app: ASGIApp, at_once: int) -> None:
+        self._app = app
+        self._at_once = at_once
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._inside >= self._at_once:
+            busy = Busy(f"This server does {self._at_once} requests at once. Try again later.")
+            await envelope(busy)(scope, receive, send)
+            return
+        self._inside += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
 
 
 def _name_in(host: bytes) -> str:

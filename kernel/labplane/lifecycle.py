@@ -37,6 +37,10 @@ async def create(
     await lab.leftovers.settle(vm_id)
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
+    if len(lab.vms.of(project_id)) >= lab.settings.max_vms:
+        raise Conflict(
+            f"The project has {lab.settings.max_vms} VMs, which is all that the settings allow; delete one first."
+        )
     vm = VM(lab, driver, project_id, vm_id, body["name"])
     async with vm.lock:
         lab.vms.add(vm)

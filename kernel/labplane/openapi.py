@@ -28,7 +28,8 @@ _SECURITY: Mapping[str, Schema] = {
     "password": {"type": "http", "scheme": "basic", "description": "any user; the token as password"},
 }
 
-ALWAYS = (400, 403, 413, 500)  # a body that is no JSON, a foreign web page, a body that is too long, a bug
+# A body that is no JSON, a foreign web page, a slow client, one that sends too much, a bug, a busy server.
+ALWAYS = (400, 403, 408, 413, 431, 500, 503)
 
 
 def document(lab: "Lab") -> dict[str, Any]:

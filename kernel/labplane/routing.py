@@ -66,7 +66,7 @@ class Route:
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
     refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
-              may meet (400, 403, 413, 500), nor 404 for a ``project_id`` or ``vm_id`` in the path.
+              may meet, nor 404 for a ``project_id`` or ``vm_id`` in the path.
     media:    the content type of a successful reply.
     offered:  False for a route that does nothing but say that something cannot be done.
     """

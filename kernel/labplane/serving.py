@@ -9,14 +9,17 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 
 from labplane import exposure
 from labplane.app import make_app
 from labplane.auth import token_in
+from labplane.connections import Connection, Limits
 from labplane.lab import Lab
 from labplane.listening import address, file_of, listen
 from labplane.plugin_files import available
@@ -60,7 +63,8 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
-        ws_max_size=settings.max_body,
+        http=cast(Any, partial(Connection, _limits(settings))),
+        ws_max_size=settings.max_frame,
         ssl_certfile=settings.certfile,
         ssl_keyfile=settings.keyfile,
     )
@@ -86,6 +90,10 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         server.run(sockets=[listener])
     if not server.started:
         raise SettingsError("the server did not start; its log says why")
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_connections, settings.max_head, settings.head_seconds, settings.stall_seconds)
 
 
 def _token(settings: Settings) -> str | None:

@@ -25,9 +25,10 @@ class Session:
         typed: Callable[[bytes], bytes],
         leave_on: bytes | None,
         on_exit: Callable[["Session", int], None],
+        most_viewers: int = 64,
     ) -> None:
         self.process: Process | None = None
-        self.console = Console(self._type, leave_on=leave_on)
+        self.console = Console(self._type, leave_on=leave_on, most=most_viewers)
         self.last_words = b""
         self._log_path = log
         self._log: LogFile | None = None

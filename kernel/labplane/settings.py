@@ -29,6 +29,8 @@ def _port_range(example: str) -> Schema:
 
 _NAMES: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
 
+_COUNT: Schema = {"type": "integer", "minimum": 1}
+
 _SCHEMAS: Mapping[str, Schema] = {
     "host": {"type": "string", "minLength": 1, "description": "address for HTTP; 0.0.0.0 lets everybody in"},
     "port": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "TCP port for HTTP, 0 for any free one"},
@@ -57,6 +59,14 @@ _SCHEMAS: Mapping[str, Schema] = {
         "maximum": 32 * 1024 * 1024,
         "description": "longest request body in bytes",
     },
+    "max_head": {"type": "integer", "minimum": 4096, "description": "longest head of a request in bytes"},
+    "max_frame": {"type": "integer", "minimum": 4096, "description": "longest frame of a WebSocket in bytes"},
+    "max_connections": {**_COUNT, "description": "HTTP connections at once"},
+    "max_requests": {**_COUNT, "description": "HTTP requests at once"},
+    "max_viewers": {**_COUNT, "description": "viewers of one console at once"},
+    "max_vms": {**_COUNT, "description": "VMs of one project"},
+    "head_seconds": {**_COUNT, "description": "after that a request whose head is not complete is refused"},
+    "stall_seconds": {**_COUNT, "description": "after that a client that sends or reads nothing more is hung up"},
     "unclaimed_udp_seconds": {
         "type": "integer",
         "minimum": 1,
@@ -93,6 +103,7 @@ class Settings:
 
     FIXED: ClassVar[tuple[str, ...]] = (
         *("host", "port", "uds", "certfile", "keyfile", "auth", "token_file", "token", "allow_hosts", "cors_origins"),
+        *("max_head", "max_frame", "max_connections", "max_requests", "head_seconds", "stall_seconds"),
         *("projects_dir", "log_level", "access_log"),
         *("strict", "plugins_dir", "trace_plugins", "user", "only_plugins", "disabled"),
     )
@@ -116,6 +127,14 @@ class Settings:
     udp_ports: str = "10000-20000"
     api_version: str = "auto"
     max_body: int = 16 * 1024 * 1024
+    max_head: int = 64 * 1024
+    max_frame: int = 1024 * 1024
+    max_connections: int = 1000
+    max_requests: int = 1000
+    max_viewers: int = 64
+    max_vms: int = 1000
+    head_seconds: int = 20
+    stall_seconds: int = 60
     unclaimed_udp_seconds: int = 3600
     log_level: str = "info"
     access_log: bool = False

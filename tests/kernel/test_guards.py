@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from labplane.guards import Guard
+from labplane.guards import Guard, Turnstile
 
 
 def ask(guard: Guard, kind: str = "http", **headers: str) -> int | None:
@@ -123,3 +123,39 @@ def test_names_that_were_seen_are_remembered_but_not_without_end() -> None:
     for port in range(1000):
         assert ask(guard, host=f"localhost:{port}") is None
     assert len(guard._known) == 16
+
+
+def test_more_requests_at_once_than_allowed_are_told_to_come_again() -> None:
+    async def main() -> None:
+        leave = asyncio.Event()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            await leave.wait()
+            if scope.get("fails"):
+                raise OSError
+
+        turnstile = Turnstile(slow, 2)
+        sent: list[Any] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def ask(**more: Any) -> None:
+            await turnstile({"type": "http", "headers": [], **more}, receive, send)
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        inside = [asyncio.create_task(ask()), asyncio.create_task(ask(fails=True))]
+        await asyncio.sleep(0)
+        await ask()
+        assert sent[0]["status"] == 503
+        assert "does 2 requests at once" in json.loads(sent[1]["body"])["message"]
+        leave.set()
+        await asyncio.gather(*inside, return_exceptions=True)
+        sent.clear()
+        await ask()
+        await turnstile({"type": "lifespan"}, receive, send)
+        assert sent == []
+
+    asyncio.run(main())
