@@ -128,10 +128,12 @@ def test_three_real_pcs_on_one_switch_ping_each_other(server: Server, project: s
         for number, viewer in enumerate(machines):
             viewer.until(b"10.0.0.%d 255.255.255.0" % (number + 1))
             viewer.until(b"VPCS> ")
-        for number, viewer in enumerate(machines):
-            for other in {0, 1, 2} - {number}:
-                viewer.type(f"ping 10.0.0.{other + 1} -c 1")
-                viewer.until(b"10.0.0.%d icmp_seq=1 ttl=64 time=" % (other + 1))
+        for step in (1, 2):
+            others = [(number + step) % 3 + 1 for number in range(3)]
+            for viewer, other in zip(machines, others, strict=True):
+                viewer.type(f"ping 10.0.0.{other} -c 1")
+            for viewer, other in zip(machines, others, strict=True):
+                viewer.until(b"10.0.0.%d icmp_seq=1 ttl=64 time=" % other)
                 viewer.until(b"VPCS> ")
     shown = server.http.get(switch).json()
     assert shown["mac_table_size"] == 3
@@ -291,3 +293,26 @@ def test_a_switch_ends_with_its_project_and_with_its_server(tmp_path: Any) -> No
         server.stop()
         assert port_is_free(lports[0], socket.SOCK_DGRAM)
         assert "Traceback" not in server.log
+
+
+def test_a_loop_storms_until_a_link_is_unplugged_and_the_server_answers_all_the_while(
+    server: Server, project: str, pcs: list[PC]
+) -> None:
+    """There is no spanning tree; three links between two switches multiply a broadcast without end."""
+    switches = [server.vm(project, name, kind="switch") for name in ("S1", "S2")]
+    join(server, switches[0], 0, pcs[0])
+    for number in (1, 2, 3):
+        one, other = udp_port(server, project), udp_port(server, project)
+        assert plug(server, switches[0], number, one, other).status_code == 201
+        assert plug(server, switches[1], number, other, one).status_code == 201
+    for switch in switches:
+        do(server, switch, "start")
+    pcs[0].send(BROADCAST + A + TYPE)
+
+    def passed() -> int:
+        return counters(server, switches[1])[1][0]
+
+    until(lambda: passed() > 10_000, "the storm")
+    unplug(server, switches[0], 1)
+    unplug(server, switches[0], 2)
+    until(lambda: passed() == passed(), "the calm after it")
