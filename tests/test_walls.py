@@ -34,7 +34,7 @@ GROUND_FLOOR = {
 AROUND_THE_KERNEL = {"cli", "demo", "demo_labs", "serving", "__main__"}  # the command that runs it, and a client of it
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 2600
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:
