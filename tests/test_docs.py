@@ -66,7 +66,9 @@ def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
 def test_every_rule_that_is_cited_exists() -> None:
     rules = set(re.findall(r"\*\*([A-Z]-\d+)\*\*", API))
     assert len(rules) > 100
-    sources = [path for folder in ("kernel", "plugins", "tests", "bench") for path in (TREE / folder).rglob("*.py")]
+    sources = [
+        path for folder in ("kernel", "plugins", "drivers", "tests", "bench") for path in (TREE / folder).rglob("*.py")
+    ]
     assert len(sources) > 40
     for name, text in [*PAGES.items(), *((path.name, path.read_text()) for path in sources)]:
         unknown = set(re.findall(RULE, text)) - rules

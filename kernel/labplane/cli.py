@@ -96,11 +96,12 @@ def openapi(config: Path | None, plugins_dir: str | None) -> None:
 @main.command()
 @click.option("--url", help="A running server [default: start one on free ports]")
 @click.option("--exit", "exits", is_flag=True, help="End after the ping; exit code 0 only if it came back")
-def demo(url: str | None, exits: bool) -> None:
+@click.option("--switch", is_flag=True, help="With three PCs on a switch; needs the plugin labplane-switch")
+def demo(url: str | None, exits: bool, switch: bool) -> None:
     """Play the sample session: two PCs, a link, a ping; then leave the lab running until Ctrl-C."""
     from labplane.demo import play
 
-    sys.exit(play(url, exits, click.echo))
+    sys.exit(play(url, exits, click.echo, switch=switch))
 
 
 def _lab(config: Path | None, plugins_dir: str | None) -> "Lab":
