@@ -39,6 +39,8 @@ CATCHES: Mapping[str, Catch] = {
     "LockBypass": Catch("test_many_starts_at_once_are_one_start", "8 starts at once"),
     "OnceOnly": Catch(RESTART, "It was started before."),
     "RestartElsewhere": Catch(RESTART, "the console is another one"),
+    "LentPorts": Catch(RESTART, "another VM gets the lport"),
+    "LentConsole": Catch(RESTART, "another VM gets the console"),
     "LostUDPPort": Catch(PORTS, "'UDP ports': 6"),
     "LostConsole": Catch(PORTS, "what a driver leases itself, it must release in removed()"),
     "LostDescriptor": Catch("test_starts_and_stops_leave_no_descriptor", "have left descriptors open: /dev/null"),

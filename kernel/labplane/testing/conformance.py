@@ -30,7 +30,7 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
 
     kind:     which driver is tested.
     settings: own settings that make a VM that can run; needed only where defaults are not enough.
-    options:  further ones for ``labplane serve``: ("--config", "labplane.toml").
+    options:  further ones for ``labplane serve``; paths in them are absolute.
 
     What a driver can do is read from the API document. What it cannot do is skipped, with the reason.
     """

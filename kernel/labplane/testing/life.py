@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
 
-from labplane.testing.machines import Machines, message
+from labplane.testing.machines import Machines, Port, message, nio_path
 from labplane.testing.published import EVERY_ACTION, Published
 from labplane.testing.server import until
 
@@ -40,7 +41,8 @@ class LifeTests:
         machines.stop(vm)
 
     def test_a_restart_keeps_console_and_links(self, machines: Machines, published: Published) -> None:
-        vm = machines.linked()
+        vm = machines.create()
+        lports = machines.link(vm)
         stopped = machines.show(vm)
         ways = ["stop and start"] + ["reload"] * ("reload" in published.actions)
         machines.start(vm)
@@ -55,6 +57,7 @@ class LifeTests:
             assert shown.get("console") == stopped.get("console"), f"after {way} the console is another one"
         machines.stays(vm, "started")
         machines.stop(vm)
+        _are_still_its_own(machines, lports, stopped.get("console"))
         now = {key: value for key, value in machines.show(vm).items() if key not in published.readonly}
         assert now == {key: value for key, value in stopped.items() if key not in published.readonly}
 
@@ -166,6 +169,17 @@ def _needs(published: Published, *actions: str) -> None:
     for action in actions:
         if action not in published.actions:
             pytest.skip(f"{published.kind} VMs cannot {action}")
+
+
+def _are_still_its_own(machines: Machines, lports: Mapping[Port, int], console: int | None) -> None:
+    if console is not None:
+        thief = {"name": "thief", **machines.settings, "console": console}
+        reply = machines.send("POST", machines.path, thief)
+        assert reply.status_code == 409, f"another VM gets the console {console} of a stopped one"
+    other = machines.create()
+    for port, lport in lports.items():
+        reply = machines.send("POST", nio_path(other, port), {**machines.nio_udp(), "lport": lport})
+        assert reply.status_code == 409, f"another VM gets the lport {lport} of a stopped one"
 
 
 def _nothing_new(machines: Machines, before: dict[int, str], when: str) -> None:

@@ -197,6 +197,19 @@ class RestartElsewhere(Reference):
         await super().start(vm)
 
 
+class LentPorts(Reference):
+    async def stop(self, vm: VM) -> None:
+        for nio in vm.nios.values():
+            self.lab.udp.release(nio["lport"], vm)
+        await super().stop(vm)
+
+
+class LentConsole(Reference):
+    async def stop(self, vm: VM) -> None:
+        self.lab.consoles.release(vm.console or 0, vm)
+        await super().stop(vm)
+
+
 class LostUDPPort(Reference):
     async def start(self, vm: VM) -> None:
         self.lab.udp.lease(self)
