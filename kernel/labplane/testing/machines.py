@@ -119,18 +119,18 @@ class Machines:
     def ports(self, vm: str) -> list[Port]:
         """The VM's ports, the first ones if it has many, found by unplugging what is not plugged."""
         found: list[Port] = []
-        for adapter in itertools.count():
-            for number in itertools.count():
-                if len(found) == MOST_PORTS:
-                    return found
-                reply = self.send("DELETE", nio_path(vm, (adapter, number)))
-                if reply.status_code != 204:
-                    message(reply, 409)
-                    break
+        adapter = number = 0
+        while len(found) < MOST_PORTS:
+            reply = self.send("DELETE", nio_path(vm, (adapter, number)))
+            if reply.status_code == 204:
                 found.append((adapter, number))
+                number += 1
+                continue
+            message(reply, 409)
             if number == 0:
-                return found
-        raise AssertionError("unreachable")
+                break
+            adapter, number = adapter + 1, 0
+        return found
 
     def udp_port(self) -> int:
         """A UDP port of the project's."""
