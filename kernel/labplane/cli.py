@@ -42,7 +42,7 @@ def main() -> None:
 @click.option("--console-host", help="Address on which consoles listen [default: 127.0.0.1]")
 @click.option("--console-ports", metavar="A-B", help="TCP ports for consoles [default: 2000-5000]")
 @click.option("--udp-ports", metavar="A-B", help="UDP ports for links [default: 10000-20000]")
-@click.option("--api-version", help="What GET /v1/version answers [default: 1.3.dev1]")
+@click.option("--api-version", help="What GET /v1/version answers [default: auto]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 @click.option("--access-log/--no-access-log", default=None, help="Log each request")
 @click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")

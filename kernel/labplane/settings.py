@@ -38,7 +38,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "console_host": {"type": "string", "minLength": 1, "description": "address on which consoles listen"},
     "console_ports": _port_range("2000-5000"),
     "udp_ports": _port_range("10000-20000"),
-    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers"},
+    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers, or auto"},
     "max_body": {
         "type": "integer",
         "minimum": 1024 * 1024,
@@ -88,7 +88,7 @@ class Settings:
     console_host: str = "127.0.0.1"
     console_ports: str = "2000-5000"
     udp_ports: str = "10000-20000"
-    api_version: str = "1.3.dev1"
+    api_version: str = "auto"
     max_body: int = 16 * 1024 * 1024
     unclaimed_udp_seconds: int = 3600
     log_level: str = "info"
