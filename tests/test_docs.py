@@ -15,6 +15,7 @@ import click
 import pytest
 
 import labplane
+import labplane.testing
 from labplane import gns3_server, hookspecs
 from labplane.cli import serve
 from labplane.ini import Ini
@@ -159,6 +160,8 @@ def test_every_room_of_the_house_is_on_the_plan() -> None:
     plan = [code(row[0]) for row in rows(PAGES["architecture.md"], "Rooms of")]
     kernel = {path.name for path in (TREE / "kernel" / "labplane").glob("*.py")}
     assert set(plan) == kernel
+    kit = {code(row[0]) for row in rows(PAGES["architecture.md"], "The conformance kit for")}
+    assert kit == {path.name for path in (TREE / "kernel" / "labplane" / "testing").glob("*.py")}
     plugins = {code(row[0]) for row in rows(PAGES["architecture.md"], "Plugins:")}
     assert plugins == {f"plugins/{path.name}/" for path in (TREE / "plugins").iterdir() if path.is_dir()}
 
@@ -177,7 +180,12 @@ def test_imports_run_down_the_plan() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((TREE / "pyproject.toml").read_text())
-    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    optional = project["project"]["optional-dependencies"]
+    dev = project["dependency-groups"]["dev"]
+    own = [f"labplane[{extra}]" for extra in optional]
+    assert set(own) <= set(dev), "who develops labplane has all that its users may have"
+    extras = [requirement for requirements in optional.values() for requirement in requirements]
+    needed = [*project["project"]["dependencies"], *extras, *(one for one in dev if one not in own)]
     documented = [code(row[0]) for row in rows(PAGES["architecture.md"], "## Dependencies")]
     assert documented == [re.split("[<>=]", requirement)[0] for requirement in needed]
 
@@ -186,6 +194,18 @@ def test_the_tutorial_is_the_tested_plugin() -> None:
     echo = TREE / "tests" / "thirdparty" / "labplane-echo"
     assert blocks(PAGES["plugins.md"], "python")[0] == (echo / "labplane_echo.py").read_text()
     assert blocks(PAGES["plugins.md"], "toml")[0] == (echo / "pyproject.toml").read_text()
+
+
+def test_the_test_of_the_tutorial_is_the_tested_one() -> None:
+    echo = TREE / "tests" / "thirdparty" / "labplane-echo"
+    assert blocks(PAGES["testing.md"], "python")[0] == (echo / "test_labplane_echo.py").read_text()
+
+
+def test_all_that_an_author_can_say_to_the_kit_or_use_of_it_is_documented() -> None:
+    attributes = set(inspect.get_annotations(labplane.testing.DriverTests))
+    assert attributes == {code(row[0]) for row in rows(PAGES["testing.md"], "## What you can say")}
+    for name in labplane.testing.__all__:
+        assert re.search(rf"`{name}\b", PAGES["testing.md"]), name
 
 
 @pytest.mark.parametrize("name", hookspecs.HOOKS)

@@ -65,16 +65,23 @@ def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.Comple
 def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(stranger: Path) -> None:
     site_packages = next((stranger.parent / "lib").glob("python*/site-packages"))
     names = {path.name for path in site_packages.iterdir()}
-    ours = {"labplane", "labplane_projects", "labplane_ports", "labplane_server", "labplane_vpcs"}
+    ours = {
+        "labplane",
+        "labplane_projects",
+        "labplane_ports",
+        "labplane_pytest",
+        "labplane_server",
+        "labplane_vpcs",
+    }
     assert ours <= names
     assert not names & {"kernel", "plugins", "tests", "bench", "docs", "drivers"}
     assert all((site_packages / package / "py.typed").is_file() for package in ours)
     assert not [path for path in site_packages.rglob("*.pth") if "labplane" in path.read_text()]
 
 
-def test_a_third_party_driver_is_short() -> None:
+def test_a_third_party_driver_is_short_with_its_test() -> None:
     folder = Path(__file__).parent / "thirdparty" / "labplane-echo"
-    files = [folder / "pyproject.toml", folder / "labplane_echo.py"]
+    files = [folder / "pyproject.toml", folder / "labplane_echo.py", folder / "test_labplane_echo.py"]
     assert sum(len(path.read_text().splitlines()) for path in files) < 60
 
 

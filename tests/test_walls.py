@@ -16,6 +16,7 @@ from labplane.plugins import installed
 
 TREE = Path(__file__).parent.parent
 KERNEL = {path.stem: path for path in sorted((TREE / "kernel" / "labplane").glob("*.py"))}
+KIT = {path.stem: path for path in sorted((TREE / "kernel" / "labplane" / "testing").glob("*.py"))}
 PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/labplane_*/**/*.py")])
 GROUND_FLOOR = {
     "replies": set[str](),
@@ -31,7 +32,15 @@ GROUND_FLOOR = {
     "jsonbody": {"errors"},
     "processes": {"confinement", "errors", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "demo_labs", "gns3_server", "ini", "serving", "__main__"}  # what runs it, and a client
+AROUND_THE_KERNEL = {
+    "cli",
+    "demo",
+    "demo_labs",
+    "gns3_server",
+    "ini",
+    "serving",
+    "__main__",
+}  # what runs it, and a client
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
@@ -98,6 +107,22 @@ def test_the_kernel_imports_no_plugin(path: Path) -> None:
         assert top == "labplane" or not top.startswith("labplane"), f"imports {module}"
 
 
+@pytest.mark.parametrize("path", KERNEL.values(), ids=KERNEL)
+def test_the_kernel_does_without_the_kit(path: Path) -> None:
+    assert "testing" not in rooms(path, everywhere=True)
+
+
+@pytest.mark.parametrize("path", KIT.values(), ids=KIT)
+def test_the_kit_looks_at_drivers_from_outside(path: Path) -> None:
+    """Of the kernel it uses what judges a value by a schema; all else it learns over HTTP."""
+    allowed = {"__init__"} if path == KIT["unavailable"] else {"testing", "schemas"}  # it is a plugin
+    assert rooms(path, everywhere=True) <= allowed
+
+
+def test_what_pytest_always_loads_imports_nothing_of_labplane() -> None:
+    assert [module for module, _ in imports(TREE / "kernel" / "labplane_pytest" / "__init__.py")] == ["pytest"]
+
+
 @pytest.mark.parametrize("room", GROUND_FLOOR)
 def test_the_ground_floor_imports_nothing_from_above(room: str) -> None:
     assert rooms(KERNEL[room], everywhere=True) == GROUND_FLOOR[room]
@@ -146,12 +171,12 @@ def test_every_hook_is_documented_with_its_exact_arguments(name: str) -> None:
     assert not wrong, f"docs/plugins.md says {name}({', '.join(wrong[0])})"
 
 
-@pytest.mark.parametrize("path", [*KERNEL.values(), *PLUGINS], ids=shown)
+@pytest.mark.parametrize("path", [*KERNEL.values(), *KIT.values(), *PLUGINS], ids=shown)
 def test_a_file_stays_small_enough_to_be_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_FILE
 
 
-@pytest.mark.parametrize("path", [*KERNEL.values(), *PLUGINS], ids=shown)
+@pytest.mark.parametrize("path", [*KERNEL.values(), *KIT.values(), *PLUGINS], ids=shown)
 def test_a_file_says_at_its_top_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring

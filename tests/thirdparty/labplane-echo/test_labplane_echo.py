@@ -1,0 +1,5 @@
+from labplane.testing import DriverTests
+
+
+class TestEcho(DriverTests):
+    kind = "echo"
