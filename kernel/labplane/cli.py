@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | demo | plugins``."""
+"""The command line: ``labplane serve | demo | plugins | new-plugin``."""
 
 import json
 import logging
@@ -83,6 +83,34 @@ def plugins(config: Path | None, as_json: bool) -> None:
             if report.error:
                 click.echo(f"    {report.error}")
     sys.exit(any(report.state == "failed" for report in reports))
+
+
+@main.command("new-plugin")
+@click.argument("name")
+@_config
+@click.option("--kind", help="The kind of its VMs [default: NAME without a leading labplane-]")
+@click.option("--process", "flavour", flag_value="process", default="process", help="A program on a terminal [default]")
+@click.option("--plain", "flavour", flag_value="plain", help="Whatever can be started and stopped")
+@click.option("--routes", "flavour", flag_value="routes", help="HTTP routes, and no VMs")
+def new_plugin(name: str, config: Path | None, kind: str | None, flavour: str) -> None:
+    """Write the distribution of a new plugin, with tests, into the directory ./NAME."""
+    from importlib.metadata import version
+
+    from labplane import scaffold
+    from labplane.lab import Lab
+    from labplane.plugins import installed
+
+    logging.disable(logging.CRITICAL)
+    try:
+        lab = Lab(replace(settings_room.read(config, os.environ), strict=False), installed())
+        made = scaffold.new_plugin(
+            name, scaffold.FLAVOURS[flavour], lab, version("labplane"), parent=Path.cwd(), kind=kind
+        )
+    except (SettingsError, scaffold.ScaffoldError) as error:
+        raise click.ClickException(str(error)) from None
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        click.echo(f"{path.relative_to(made.parent)}")
+    click.echo(f"Next: cd {name} && pip install -e '.[test]' && pytest")
 
 
 @main.command()
