@@ -33,7 +33,7 @@ GROUND_FLOOR = {
 AROUND_THE_KERNEL = {"cli", "demo", "scaffold", "serving", "__main__"}  # the commands, and a client of it
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 2500
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:

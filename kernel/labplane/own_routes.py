@@ -1,10 +1,11 @@
-"""What the kernel answers for itself: its version and its plugins."""
+"""What the kernel answers for itself: its version, its plugins and the document of its API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
+from labplane.openapi import document
 from labplane.routing import Request, Route
 from labplane.schemas import PREFIX, Schema
 
@@ -17,7 +18,8 @@ def own_schemas() -> Mapping[str, Schema]:
     text: Schema = {"type": "string"}
     texts: Schema = {"type": "array", "items": text}
     report = {"name": text, "state": text, "distribution": text, "version": text, "api": text}
-    lists = {"hooks": texts, "kinds": texts, "routes": texts}
+    lists = {"hooks": texts, "kinds": texts, "routes": texts, "warnings": texts}
+    maybe: Schema = {"type": ["string", "null"]}
     return {
         "Version": {
             "type": "object",
@@ -32,8 +34,8 @@ def own_schemas() -> Mapping[str, Schema]:
         },
         "Plugin": {
             "type": "object",
-            "properties": {**report, **lists, "error": {"type": ["string", "null"]}},
-            "required": [*report, *lists, "error"],
+            "properties": {**report, **lists, "error": maybe, "faults": {"type": "integer"}, "last_fault": maybe},
+            "required": [*report, *lists, "error", "faults", "last_fault"],
             "additionalProperties": False,
         },
     }
@@ -52,10 +54,16 @@ def own_routes(lab: "Lab") -> list[Route]:
     def plugins(_: Request) -> Any:
         return [asdict(report) for report in lab.plugins.reports]
 
+    def openapi(_: Request) -> Any:
+        return document(lab)
+
     schema: Schema = {"$ref": PREFIX + "Version"}
     reports: Schema = {"type": "array", "items": {"$ref": PREFIX + "Plugin"}}
     return [
         Route("GET", "/v1/version", version, None, schema, 200, "The API version that this server speaks"),
-        Route("POST", "/v1/version", check_version, schema, schema, 200, "Compare the client's version with it"),
+        Route(
+            "POST", "/v1/version", check_version, schema, schema, 200, "Compare the client's version with it", (409,)
+        ),
         Route("GET", "/v1/plugins", plugins, None, reports, 200, "What became of each installed plugin"),
+        Route("GET", "/v1/openapi.json", openapi, None, {"type": "object"}, 200, "This document"),
     ]

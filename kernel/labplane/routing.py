@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labplane")
 
+JSON = "application/json"
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
 _parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
@@ -66,6 +67,10 @@ class Route:
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
     summary:  a few words for the documentation: "Count the VMs".
+    refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
+              may meet (400, 403, 413, 500), nor 404 for a ``project_id`` or ``vm_id`` in the path.
+    media:    the content type of a successful reply.
+    offered:  False for a route that does nothing but say that something cannot be done.
     """
 
     method: str
@@ -75,6 +80,9 @@ class Route:
     reply: Schema | None = None
     status: int = 200
     summary: str = ""
+    refusals: tuple[int, ...] = ()
+    media: str = JSON
+    offered: bool = True
 
     @property
     def key(self) -> tuple[str, str]:
@@ -283,5 +291,7 @@ def _check(route: object) -> None:
         compile_path(route.path)
     except (AssertionError, ValueError) as error:
         raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
+    if not all(isinstance(status, int) and 400 <= status <= 599 for status in route.refusals):
+        raise RouteError(f"{route.method} {route.path}: its refusals must be HTTP statuses from 400 to 599")
     if not callable(route.endpoint):
         raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")

@@ -135,7 +135,7 @@ def _check_free(name: str, flavour: Flavour, lab: "Lab") -> None:
         if name == report.name or name in report.kinds:
             what = f"The kind {name!r}" if flavour.has_kind else f"The name {name!r}"
             raise ScaffoldError(
-                f"{what} is taken by the plugin {report.name} of {report.distribution} {report.version}; "
+                f"{what} is taken by the plugin {report.name} of {report.source}; "
                 + (ANOTHER if flavour.has_kind else "choose another.")
             )
     if not flavour.has_kind and ("GET", f"/v1/{name}") in {route.key for route in lab.routes.routes}:

@@ -14,7 +14,7 @@ import uvicorn
 
 from labplane.app import make_app
 from labplane.lab import Lab
-from labplane.plugins import installed
+from labplane.plugin_files import available
 from labplane.settings import Settings, SettingsError
 
 log = logging.getLogger("labplane")
@@ -35,7 +35,7 @@ def serve(read: Callable[[], Settings]) -> None:
 
 
 def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
-    lab = Lab(settings, installed())
+    lab = Lab(settings, available(settings))
     lab.read_settings = read
     config = uvicorn.Config(
         make_app(lab),

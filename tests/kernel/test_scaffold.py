@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inprocess import own
-from labplane import Plugin, plugins
+from labplane import Plugin, plugin_files
 from labplane.cli import main
 from labplane.plugins import Candidate
 from labplane.scaffold import FLAVOURS, versions_from
@@ -28,7 +28,7 @@ class Bare(Plugin):
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory; installed are labplane's own plugins and one of a stranger, which brings nothing."""
     offered = [*own(), Candidate("bare", lambda: Bare, "labplane-bare", "0.9")]
-    monkeypatch.setattr(plugins, "installed", lambda: offered)
+    monkeypatch.setattr(plugin_files, "installed", lambda: offered)
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
     for name in os.environ:
         if name.startswith("LABPLANE_"):

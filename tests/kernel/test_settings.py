@@ -63,7 +63,10 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "unclaimed_udp_seconds": ("1", "1", 1),
         "log_level": ('"debug"', "debug", "debug"),
         "access_log": ("true", "true", True),
-        "strict": ("true", "true", True),
+        "strict": ("true", "1", True),
+        "plugins_dir": ('"/srv"', "/srv", "/srv"),
+        "trace_plugins": ("true", "1", True),
+        "driver_seconds": ("7", "7", 7),
         "disabled": ('["a", "b"]', " a, b,", ("a", "b")),
         "plugins": ("{a = {b = 1}}", '{"a": {"b": 1}}', {"a": {"b": 1}}),
     }
