@@ -1,0 +1,134 @@
+"""`DriverTests`: what the kernel, the API and the next user expect of a driver, as tests that its author inherits."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from labplane.testing.ends import EndTests
+from labplane.testing.garbage import GarbageTests
+from labplane.testing.life import LifeTests
+from labplane.testing.links import ConsoleTests, LinkTests
+from labplane.testing.machines import Machines
+from labplane.testing.published import Published
+from labplane.testing.server import Server, free_range, running
+from labplane.testing.settings import SettingsTests
+
+CONSOLES, UDP_PORTS = 8, 64
+REASON = "The conformance kit has hidden the emulator."
+
+
+class DriverTests(SettingsTests, LifeTests, LinkTests, ConsoleTests, EndTests, GarbageTests):
+    """The tests of one kind of VM, against a real server. Subclass it, in a test file, with its `kind`.
+
+    kind:     which driver is tested.
+    settings: own settings that make a VM that can run; needed only where defaults are not enough.
+    options:  further ones for ``labplane serve``: ("--config", "labplane.toml").
+
+    What a driver can do is read from the API document. What it cannot do is skipped, with the reason.
+    """
+
+    __test__ = False
+    kind: ClassVar[str]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    options: ClassVar[Sequence[str]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.__test__ = hasattr(cls, "kind")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def places(cls, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+        """Where the server's own files are: projects, the current directory, temporary ones."""
+        home = tmp_path_factory.mktemp(cls.kind)
+        places = [home / name for name in ("projects", "current", "temporary")]
+        for place in places:
+            place.mkdir()
+        return places
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, places: list[Path]) -> Iterator[Server]:
+        """A server with few ports, that one which does not come back is missed."""
+        with cls._serving(places) as server:
+            yield server
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def published(cls, server: Server) -> Published:
+        """What that server publishes of the driver."""
+        return Published.by(server, cls.kind)
+
+    @pytest.fixture
+    def machines(self, server: Server, published: Published) -> Iterator[Machines]:
+        """A project of that server for VMs of this kind, closed in the end."""
+        yield from self._machines(server, published)
+
+    @pytest.fixture
+    def short_lived(self, places: list[Path], published: Published) -> Iterator[Machines]:
+        """A project of a server that may be ended."""
+        with self._serving(places) as server:
+            yield Machines(server, published, self.settings)
+
+    @pytest.fixture
+    def bare(self, places: list[Path], published: Published, tmp_path: Path) -> Iterator[Machines]:
+        """A project of a server whose PATH has no program."""
+        with self._serving(places, PATH=str(tmp_path)) as server:
+            yield from self._machines(server, published)
+
+    @pytest.fixture
+    def reason(self) -> str:
+        """Why the emulator is missing on the server of `unavailable`."""
+        return REASON
+
+    @pytest.fixture
+    def unavailable(self, places: list[Path], published: Published, tmp_path: Path) -> Iterator[Machines]:
+        """A project of a server on which the driver's check() fails."""
+        shutil.copy(Path(__file__).with_name("unavailable.py"), tmp_path / "labplane_unavailable.py")
+        offer(tmp_path, "labplane_unavailable", "NoEmulator")
+        path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+        with self._serving(places, PYTHONPATH=path, CONFORMANCE_KIND=self.kind, CONFORMANCE_REASON=REASON) as server:
+            yield from self._machines(server, published)
+
+    @classmethod
+    @contextmanager
+    def _serving(cls, places: list[Path], **environment: str) -> Iterator[Server]:
+        """A server; none of its processes is left when the context ends, whatever the driver does."""
+        projects, current, temporary = places
+        consoles, udp = free_range(CONSOLES), free_range(UDP_PORTS, socket.SOCK_DGRAM)
+        left: dict[int, str] = {}
+        try:
+            with running(
+                projects,
+                *cls.options,
+                consoles=consoles,
+                udp=udp,
+                environment={"TMPDIR": str(temporary), **environment},
+                cwd=current,
+            ) as server:
+                yield server
+                left = server.processes()
+        finally:
+            still = server.processes().keys() & left.keys()
+            for pid in still:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _machines(self, server: Server, published: Published) -> Iterator[Machines]:
+        machines = Machines(server, published, self.settings)
+        yield machines
+        machines.close()
+
+
+def offer(site: Path, module: str, plugin: str) -> None:
+    """Let the module in the directory `site` bring a plugin to a server that has it on its PYTHONPATH."""
+    about = site / f"{module}-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[labplane.v1]\n{module} = {module}:{plugin}\n")

@@ -1,0 +1,73 @@
+"""What the host says of a server, past anything that labplane claims: its processes and its descriptors."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+SOCKET = "socket:["
+
+
+class Process(NamedTuple):
+    """A process of the host. state: the letter in /proc/<pid>/stat; "Z" has ended and nobody has asked how."""
+
+    pid: int
+    parent: int
+    state: str
+    name: str
+
+    @property
+    def runs(self) -> bool:
+        return self.state not in "ZX"
+
+    def works_in(self, directory: Path) -> bool:
+        """Whether `directory` or one below is its working directory."""
+        try:
+            return Path(os.readlink(f"/proc/{self.pid}/cwd")).is_relative_to(directory)
+        except OSError:  # it has ended, or is somebody else's
+            return False
+
+
+def processes() -> Iterator[Process]:
+    """Every process of the host."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            head, _, tail = entry.read_text(errors="replace").rpartition(")")
+            state, parent, *_ = tail.split()
+            yield Process(int(entry.parent.name), int(parent), state, head.partition("(")[2])
+
+
+def belonging(server: int, directory: Path) -> list[Process]:
+    """Who runs and descends from the process `server`, or works in `directory`, as one that became a daemon does."""
+    everybody = list(processes())
+    family = {server}
+    while more := {one.pid for one in everybody if one.parent in family} - family:
+        family |= more
+    return [
+        one for one in everybody if one.pid != server and one.runs and (one.pid in family or one.works_in(directory))
+    ]
+
+
+def descriptors(pid: int, http_port: int) -> list[str]:
+    """What the open descriptors of a process are, without its connections at `http_port`; sockets just as "socket"."""
+    http = _sockets_at(pid, http_port)
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            target = os.readlink(entry)
+            if not target.startswith(SOCKET):
+                found.append(target)
+            elif target.removeprefix(SOCKET).rstrip("]") not in http:
+                found.append("socket")
+    return found
+
+
+def _sockets_at(pid: int, port: int) -> set[str]:
+    """The inodes of the TCP sockets whose own port is `port`."""
+    found = set()
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        columns = line.split()
+        if int(columns[1].rpartition(":")[2], 16) == port:
+            found.add(columns[9])
+    return found

@@ -1,0 +1,169 @@
+"""The life of a VM: start, stays started, stop, what else it can do, many requests at once, an untimely end."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+
+from labplane.testing.machines import WINDOW, Machines, message
+from labplane.testing.published import EVERY_ACTION, Published
+from labplane.testing.server import until
+
+CROWD = 8
+NOTICED_WITHIN = 1.0
+
+
+class LifeTests:
+    """Start, stop, reload, suspend, resume."""
+
+    def test_a_vm_starts_and_stays_started(self, machines: Machines) -> None:
+        vm = machines.running()
+        machines.stays(vm, "started")
+
+    def test_start_of_a_vm_that_runs_changes_nothing(self, machines: Machines) -> None:
+        vm = machines.running()
+        before = machines.server.processes().keys(), machines.show(vm)
+        machines.start(vm)
+        assert (machines.server.processes().keys(), machines.show(vm)) == before, "the second start was not idle"
+
+    def test_when_stop_has_answered_nothing_of_the_vm_runs(self, machines: Machines) -> None:
+        before = machines.server.processes()
+        vm = machines.running()
+        machines.stop(vm)
+        _nothing_new(machines, before, "when stop had answered")
+        machines.stays(vm, "stopped")
+        machines.stop(vm)
+
+    def test_a_restart_keeps_console_and_links(self, machines: Machines, published: Published) -> None:
+        vm = machines.linked()
+        stopped = machines.show(vm)
+        ways = ["stop and start"] + ["reload"] * ("reload" in published.actions)
+        machines.start(vm)
+        for way in ways * 2:
+            if way == "reload":
+                machines.ask("POST", f"{vm}/reload", 204)
+            else:
+                machines.stop(vm)
+                machines.start(vm)
+            shown = machines.show(vm)
+            assert shown["status"] == "started", f"after {way} the VM is {shown['status']}. {machines.news}"
+            assert shown.get("console") == stopped.get("console"), f"after {way} the console is another one"
+        machines.stays(vm, "started")
+        machines.stop(vm)
+        now = {key: value for key, value in machines.show(vm).items() if key not in published.readonly}
+        assert now == {key: value for key, value in stopped.items() if key not in published.readonly}
+
+    def test_many_starts_at_once_are_one_start(self, machines: Machines) -> None:
+        one, other = machines.linked(), machines.linked()
+        nobody = machines.server.processes().keys()
+        machines.start(one)
+        time.sleep(WINDOW)  # the requirement is about what a start has made, and that may take its time
+        first = machines.server.processes().keys() - nobody
+        for reply in machines.together(f"{other}/start", CROWD):
+            assert reply.status_code == 204, f"one of {CROWD} starts at once answered {reply.status_code}: {reply.text}"
+        machines.stays(other, "started")
+        second = machines.server.processes().keys() - nobody - first
+        assert len(second) == len(first), (
+            f"{CROWD} starts at once made {len(second)} processes, where one start makes {len(first)}"
+        )
+        before = machines.server.processes().keys() - second
+        for reply in machines.together(f"{other}/stop", CROWD):
+            assert reply.status_code == 204, f"one of {CROWD} stops at once answered {reply.status_code}: {reply.text}"
+        assert machines.server.processes().keys() <= before, "a process outlived the stops"
+
+    def test_an_action_that_it_lacks_is_a_405_that_names_those_it_has(
+        self, machines: Machines, published: Published
+    ) -> None:
+        vm = machines.create()
+        lacks = [action for action in EVERY_ACTION if action not in published.actions]
+        for action in lacks:
+            text = machines.refusal("POST", f"{vm}/{action}", 405)
+            assert all(has in text for has in published.actions), f"{action}: {text}"
+        if not lacks:
+            pytest.skip(f"{published.kind} VMs can do everything")
+
+    def test_a_stopped_vm_can_be_reloaded(self, machines: Machines, published: Published) -> None:
+        _needs(published, "reload")
+        vm = machines.linked()
+        machines.ask("POST", f"{vm}/reload", 204)
+        machines.stays(vm, "started")
+
+    def test_a_vm_is_suspended_and_resumed(self, machines: Machines, published: Published) -> None:
+        _needs(published, "suspend", "resume")
+        vm = machines.linked()
+        for action in ("suspend", "resume"):
+            machines.refusal("POST", f"{vm}/{action}", 409)
+        machines.start(vm)
+        for _ in range(2):
+            machines.ask("POST", f"{vm}/suspend", 204)
+            machines.stays(vm, "suspended")
+            machines.refusal("POST", f"{vm}/start", 409)
+            machines.ask("POST", f"{vm}/resume", 204)
+            machines.stays(vm, "started")
+
+    def test_a_suspended_vm_can_be_stopped(self, machines: Machines, published: Published) -> None:
+        _needs(published, "suspend")
+        before = machines.server.processes()
+        vm = machines.running()
+        machines.ask("POST", f"{vm}/suspend", 204)
+        machines.stop(vm)
+        _nothing_new(machines, before, "when stop of the suspended VM had answered")
+
+    def test_the_end_of_its_emulator_is_noticed_within_a_second(self, machines: Machines) -> None:
+        before = machines.server.processes().keys()
+        vm = machines.running()
+        emulators = machines.server.processes().keys() - before
+        if not emulators:
+            pytest.skip("its VMs run no process that could die")
+        for pid in emulators:
+            with suppress(ProcessLookupError):  # one ends with the other
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not emulators & machines.server.processes().keys(), "the end of what was killed")
+        ended = time.monotonic()
+        while True:
+            asked = time.monotonic()
+            status = machines.status(vm)
+            if status == "stopped":
+                break
+            assert asked - ended < NOTICED_WITHIN, (
+                f"its emulator was killed {asked - ended:.2f} s ago, and the VM is still {status}"
+            )
+            time.sleep(0.02)
+        machines.start(vm)
+        machines.stays(vm, "started")
+
+    def test_a_check_that_fails_is_the_answer_to_start(self, unavailable: Machines, reason: str) -> None:
+        machines = unavailable
+        before = machines.server.processes(), machines.server.children()
+        vm = machines.linked()
+        shown = machines.show(vm)
+        for action in ("start", "reload"):
+            if action in machines.published.actions:
+                text = machines.refusal("POST", f"{vm}/{action}", 409)
+                assert reason in text, f"check() raised Unavailable({reason!r}), and {action} answered {text!r}"
+                machines.stays(vm, "stopped")
+        assert machines.show(vm) == shown, "a refused start has changed the VM"
+        assert (machines.server.processes(), machines.server.children()) == before, "a refused start left a process"
+
+    def test_without_programs_on_the_path_start_works_or_is_refused_with_a_sentence(self, bare: Machines) -> None:
+        machines = bare
+        before = machines.server.processes()
+        vm = machines.linked()
+        reply = machines.send("POST", f"{vm}/start")
+        if reply.status_code != 204:
+            message(reply, 409)
+            machines.stays(vm, "stopped")
+            _nothing_new(machines, before, "when start was refused")
+
+
+def _needs(published: Published, *actions: str) -> None:
+    for action in actions:
+        if action not in published.actions:
+            pytest.skip(f"{published.kind} VMs cannot {action}")
+
+
+def _nothing_new(machines: Machines, before: dict[int, str], when: str) -> None:
+    left = {pid: name for pid, name in machines.server.processes().items() if pid not in before}
+    assert not left, f"{when}, there were processes still: {left}"

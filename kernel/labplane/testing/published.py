@@ -1,0 +1,93 @@
+"""What a server publishes about the driver under test: its schemas and its actions, from the API document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from labplane.schemas import LabValidator, Schema, Validator, complaint
+from labplane.testing.server import Server
+
+HERE = "labplane-document:"
+EVERY_ACTION = ("start", "stop", "reload", "suspend", "resume")
+KERNELS_OWN = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
+
+
+class Published:
+    """What the API document says of one kind of VM.
+
+    create, update, nio, vm: the schemas of requests and of VM objects.
+    own:     the schema of each setting that is the driver's own.
+    readonly: the names of what its VM objects have besides, and no request.
+    actions: what its VMs can be told to do.
+    """
+
+    def __init__(self, kind: str, document: Mapping[str, Any]) -> None:
+        self.kind = kind
+        schemas = document["components"]["schemas"]
+        resource = DRAFT202012.create_resource(dict(document))
+        self._registry: Registry[Any] = Registry().with_resource(HERE, resource)
+        self._resolver = self._registry.resolver(HERE)
+        prefix = "".join(word.capitalize() for word in kind.split("_"))
+        self.create, self.update, self.nio, self.vm = (
+            schemas[prefix + what] for what in ("Create", "Update", "NIO", "VM")
+        )
+        self.own: Mapping[str, Schema] = {
+            name: schema for name, schema in self.create["properties"].items() if name not in KERNELS_OWN
+        }
+        self.readonly = self.vm["properties"].keys() - self.create["properties"].keys() - KERNELS_OWN
+        vm = f"/v1/projects/{{project_id}}/{kind}/vms/{{vm_id}}/"
+        self.actions = [action for action in EVERY_ACTION if vm + action in document["paths"]]
+
+    @classmethod
+    def by(cls, server: Server, kind: str) -> "Published":
+        """What `server` publishes of `kind`; fails, saying what became of each plugin, when it has no such driver."""
+        reports = server.http.get("/v1/plugins").json()
+        kinds = sorted(kind for report in reports for kind in report["kinds"])
+        failed = [f"{one['name']} of {one['distribution']}: {one['error']}" for one in reports if one["error"]]
+        assert kind in kinds, (
+            f"The server has no driver of the kind {kind!r}, only {', '.join(kinds)}. Is its plugin installed here, or "
+            f"named by `options`? Plugins that failed: {'; '.join(failed) or 'none'}."
+        )
+        return cls(kind, server.http.get("/v1/openapi.json").json())
+
+    @property
+    def has_console(self) -> bool:
+        return "console" in self.vm["properties"]
+
+    @property
+    def nio_types(self) -> Mapping[str, Schema]:
+        """The schema of each NIO type that its VMs take."""
+        return {branch["if"]["properties"]["type"]["const"]: branch["then"] for branch in self.nio.get("allOf", ())}
+
+    @property
+    def foreign_nio_types(self) -> list[str]:
+        """The NIO types that are known and that its VMs do not take."""
+        return sorted(set(self.nio["properties"]["type"]["enum"]) - self.nio_types.keys())
+
+    def resolve(self, schema: Schema) -> Schema:
+        """`schema`, or the named one that it refers to."""
+        while "$ref" in schema:
+            schema = self._resolver.lookup(schema["$ref"]).contents
+        return schema
+
+    def validator(self, schema: Schema) -> Validator:
+        """What judges values by `schema`, as the server does."""
+        anchored = _anchored(schema)
+        assert isinstance(anchored, Mapping)
+        return LabValidator(anchored, registry=self._registry)
+
+    def complaint(self, schema: Schema, value: Any, whole: str) -> str | None:
+        """Why `value`, called `whole`, does not fit `schema`; None when it does."""
+        return complaint(self.validator(schema), value, whole)
+
+
+def _anchored(part: Any) -> Any:
+    """`part` with references that hold outside of the document too."""
+    if isinstance(part, Mapping):
+        return {
+            key: HERE + inner if key == "$ref" and isinstance(inner, str) else _anchored(inner)
+            for key, inner in part.items()
+        }
+    return [_anchored(inner) for inner in part] if isinstance(part, list) else part

@@ -1,0 +1,175 @@
+"""A labplane server in a process of its own, and a client for it."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+from labplane.testing import host
+
+DEADLINE = 20.0
+
+
+def until(look: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+    """Call `look` until it gives something true, and give that; fail, naming `what`, after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} seconds in vain for {what}")
+        time.sleep(0.01)
+
+
+def free_range(length: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
+    """`length` neighbouring ports below the ephemeral ones that nobody uses now, as "A-B"."""
+    while True:
+        first = random.randrange(20100, 31000 - length)  # noqa: S311
+        if all(port_is_free(number, kind) for number in range(first, first + length)):
+            return f"{first}-{first + length - 1}"
+
+
+def port_is_free(number: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """True when `number` can be bound at every address."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", number))  # noqa: S104 - for an instant, never listened on
+        except OSError:
+            return False
+    return True
+
+
+class Server:
+    """A running ``labplane serve``.
+
+    http:     a client whose base is the server's address.
+    projects: the directory in which it keeps projects.
+    consoles, udp: the port ranges, as (first, last).
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], url: str, projects: Path, consoles: str, udp: str, log: Path
+    ) -> None:
+        self.process = process
+        self.url = url
+        self.port = int(url.rsplit(":", 1)[1])
+        self.projects = projects
+        self.consoles = _ends(consoles)
+        self.udp = _ends(udp)
+        self.http = httpx2.Client(base_url=url, timeout=30.0, trust_env=False)
+        self._log = log
+
+    @classmethod
+    @contextmanager
+    def running(
+        cls,
+        projects: Path,
+        *options: str,
+        consoles: str | None = None,
+        udp: str | None = None,
+        port: int = 0,
+        python: Path | str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        within: Sequence[str] = (),
+    ) -> Iterator[Self]:
+        """A server that works in `projects` and is ended on leaving.
+
+        options:     further ones for ``labplane serve``.
+        consoles, udp: port ranges "A-B"; by default ones that are free now.
+        python:      the interpreter whose labplane runs.
+        environment: variables on top of this process's.
+        within:      a command to run it under.
+        """
+        consoles = consoles or free_range(40)
+        udp = udp or free_range(40, socket.SOCK_DGRAM)
+        command = [*within, str(python), "-c", "from labplane.cli import main; main()", "serve", "--port", str(port)]
+        command += ["--projects-dir", str(projects), "--console-ports", consoles, "--udp-ports", udp, *options]
+        log = projects.parent / f"{projects.name}.{time.monotonic_ns()}.log"
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("LABPLANE_")}
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env={**plain, **(environment or {})},
+                cwd=cwd,
+            )
+        try:
+            url = until(lambda: _announced(process, log), "the server's address in its log")
+            server = cls(process, url, projects, consoles, udp, log)
+            with server.http:
+                until(lambda: _answers(server.http), "an answer of the server")
+                yield server
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+
+    @property
+    def log(self) -> str:
+        """All that the server has logged."""
+        return self._log.read_text()
+
+    def project(self, **body: Any) -> str:
+        """The path of a new project: "/v1/projects/<id>"."""
+        reply = self.http.post("/v1/projects", json=body)
+        assert reply.status_code == 201, reply.text
+        return f"/v1/projects/{reply.json()['project_id']}"
+
+    def children(self) -> list[int]:
+        """The pids of the processes that the server has started and that it has not seen end."""
+        return [one.pid for one in host.processes() if one.parent == self.process.pid]
+
+    def processes(self) -> dict[int, str]:
+        """The name of each process, by pid, that runs and belongs to the server, even if it left the family."""
+        return {one.pid: one.name for one in host.belonging(self.process.pid, self.projects)}
+
+    def descriptors(self) -> list[str]:
+        """What the server has open, HTTP aside."""
+        return host.descriptors(self.process.pid, self.port)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the server and wait for its end; the returncode."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(DEADLINE)
+
+
+running = Server.running
+
+
+def _ends(ports: str) -> tuple[int, int]:
+    first, _, last = ports.partition("-")
+    return int(first), int(last)
+
+
+def _announced(process: subprocess.Popen[bytes], log: Path) -> str | None:
+    found = re.search(r" at (http://\S+?),", log.read_text())
+    assert found or process.poll() is None, f"the server ended with {process.returncode}:\n{log.read_text()}"
+    return found[1] if found else None
+
+
+def _answers(http: httpx2.Client) -> bool:
+    try:
+        return http.get("/v1/version").status_code == 200
+    except httpx2.TransportError:
+        return False
