@@ -6,12 +6,15 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import labplane
 from labplane.errors import LabError
 from labplane.hookspecs import HOOKS, Hooks
 from labplane.lab import Lab
+
+TREE = Path(__file__).parent.parent
 
 _ITEM = re.compile(r"(?P<names>[a-z_]+(, [a-z_]+)*): +(?P<text>.*)")
 _QUOTED_TYPE = re.compile(r'(?<=[:>] )"([^"]+)"|(?<=\[)"([^"]+)"')
@@ -45,6 +48,17 @@ def lab() -> str:
         raise LookupError("lab.py no longer says which methods are for plugins and which for the kernel")
     names = re.findall(r"def (\w+)\(", found[1])
     return "\n\n".join([cls(Lab, ()), *(_function(getattr(Lab, name), 3) for name in names)])
+
+
+def file(path: str) -> str:
+    """A file of the project, by its path from the root."""
+    return f"```{'python' if path.endswith('.py') else 'toml'}\n{(TREE / path).read_text('utf-8')}```"
+
+
+def attribute(what: type, name: str) -> str:
+    """A class with one of its attributes, as its source has them."""
+    (field,) = (field for field in _fields(what) if field.startswith(f"{name}:"))
+    return _python(f"class {what.__name__}({what.__bases__[0].__name__}):\n    {field}")
 
 
 def schema(name: str) -> str:
@@ -83,7 +97,7 @@ def _methods(what: type) -> Iterator[str]:
 
 
 def _function(member: Any, level: int) -> str:
-    function = member.fget if isinstance(member, property) else member
+    function: Any = member.fget if isinstance(member, property) else member
     source, node = _parsed(function)
     lines = source.splitlines()[: node.body[0].lineno - 1]
     signature = "\n".join(line for line in lines if not line.startswith("@_")).removesuffix(":")

@@ -9,6 +9,8 @@ import pytest
 TREE = Path(__file__).parent.parent
 THIRD_PARTIES = TREE / "tests" / "thirdparty"
 
+collect_ignore = ["thirdparty"]  # whose tests run where it is installed
+
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,7 +1,8 @@
-"""Plugins as ``labplane new-plugin`` writes them: pip installs them, their tests pass, they work beside the others."""
+"""Plugins as ``labplane new-plugin`` and the tutorial write them: installed, their own tests, beside the others."""
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from labplane.scaffold import FLAVOURS
 from support import Server, Viewer, running
 
+ECHO = Path(__file__).parent / "thirdparty" / "labplane-echo"
+
 
 class Workshop:
-    """An environment of its own, in which pip has installed what was written for each flavour.
+    """An environment of its own, in which pip has installed what was written for each flavour, and the tutorial's.
 
     home:   where the distributions are.
     python: the environment's interpreter.
@@ -33,12 +36,21 @@ class Workshop:
         (own / "shared.pth").write_text(f"{home / 'shared'}\n")
         for flavour in FLAVOURS:
             self._run(self.python, "-m", "labplane", "new-plugin", f"labplane-my-{flavour}", f"--{flavour}")
-        pip = ["-m", "pip", "--python", self.python, "install", "--disable-pip-version-check", "--no-build-isolation"]
-        self._run(stranger / "python", *pip, *(f"./labplane-my-{flavour}[test]" for flavour in FLAVOURS))
+        shutil.copytree(ECHO, home / ECHO.name)
+        pip: list[str | Path] = [
+            "-m",
+            "pip",
+            "--python",
+            self.python,
+            "install",
+            "--disable-pip-version-check",
+            "--no-build-isolation",
+        ]
+        self._run(stranger / "python", *pip, *(f"{path}[test]" for path in home.glob("labplane-*")))
 
-    def test(self, flavour: str) -> str:
-        """What pytest says about that plugin."""
-        return self._run(self.python, "-m", "pytest", "-p", "no:cacheprovider", folder=f"labplane-my-{flavour}")
+    def test(self, distribution: str) -> str:
+        """What pytest says about that distribution."""
+        return self._run(self.python, "-m", "pytest", folder=distribution)
 
     def _run(self, *command: str | Path, folder: str = ".") -> str:
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("LABPLANE_", "COV", "PYTEST"))}
@@ -66,16 +78,16 @@ def server(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield server
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_its_tests_pass_as_written(flavour: str, workshop: Workshop) -> None:
-    said = workshop.test(flavour)
+@pytest.mark.parametrize("distribution", [*(f"labplane-my-{flavour}" for flavour in FLAVOURS), ECHO.name])
+def test_its_tests_pass_as_written(distribution: str, workshop: Workshop) -> None:
+    said = workshop.test(distribution)
     assert re.search(r"\b[1-9]\d* passed", said)
     assert "failed" not in said
 
 
 def test_each_is_active_beside_those_of_labplane(server: Server) -> None:
     reports = {report["name"]: report for report in server.http.get("/v1/plugins").json()}
-    assert reports.keys() == {"projects", "ports", "server", "vpcs", "my_plain", "my_process", "my_routes"}
+    assert reports.keys() == {"projects", "ports", "server", "vpcs", "my_plain", "my_process", "my_routes", "echo"}
     assert {report["state"] for report in reports.values()} == {"active"}
     for flavour in FLAVOURS:
         assert reports[f"my_{flavour}"]["distribution"] == f"labplane-my-{flavour}"

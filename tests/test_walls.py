@@ -133,14 +133,14 @@ def test_every_hook_is_used_in_tree(name: str) -> None:
 @pytest.mark.parametrize("name", hookspecs.HOOKS)
 def test_every_hook_is_documented_with_its_exact_arguments(name: str) -> None:
     wanted = list(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
-    text = (TREE / "docs" / "plugins.md").read_text()
+    text = (TREE / "docs" / "hooks.md").read_text()
     documented = [
         [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
         for arguments in re.findall(rf"\b{name}\(([^)]*)\)", text)
     ]
-    assert wanted in documented, f"docs/plugins.md lacks {name}({', '.join(wanted)})"
+    assert wanted in documented, f"docs/hooks.md lacks {name}({', '.join(wanted)})"
     wrong = [arguments for arguments in documented if "self" in arguments and arguments != wanted]
-    assert not wrong, f"docs/plugins.md says {name}({', '.join(wrong[0])})"
+    assert not wrong, f"docs/hooks.md says {name}({', '.join(wrong[0])})"
 
 
 @pytest.mark.parametrize("path", [*KERNEL.values(), *PLUGINS], ids=shown)
