@@ -82,8 +82,14 @@ def test_no_rule_is_defined_twice() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_between_the_pages_lead_somewhere(page: str) -> None:
     folder = TREE if (TREE / page).exists() else TREE / "docs"
-    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
-        assert target.startswith("https://") or (folder / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", PAGES[page]):
+        if target.startswith("https://"):
+            continue
+        assert (folder / target).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", PAGES[Path(target).name or page], re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{target}#{anchor}"
 
 
 def test_the_settings_are_all_there_with_their_defaults() -> None:
