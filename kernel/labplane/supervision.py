@@ -49,16 +49,24 @@ class Supervisor:
         what:    says in messages what was to be done.
         bounded: whether it may take no longer than `limit`.
         """
+        timers: tuple[asyncio.Timeout, ...] = ()
         limit = self._limit() if bounded else None
         latest = None if limit is None else limit + GRACE_SECONDS
         try:
+            with self.step(report, what):
+                try:
+                    awaited = operation.send(None)
+                except StopIteration as end:  # as most do, without a wait: no clock is needed
+                    finished: Result = end.value
+                    return finished
             async with asyncio.timeout(latest) as grace, asyncio.timeout(limit) as patience:
-                result: Result = await _Stepwise(self, report, what, operation, grace)
+                timers = (grace, patience)
+                result: Result = await _Stepwise(self, report, what, operation, awaited, grace)
                 return result
         except LabError:
             raise
         except TimeoutError as error:
-            if not (patience.expired() or grace.expired()):
+            if not any(timer.expired() for timer in timers):
                 raise self._fault(report, what, error) from None
             report.blame(f"{what}: cancelled after {limit:g} seconds")
             log.error("%s: %s was cancelled after %g seconds", report, what, limit)
@@ -134,7 +142,7 @@ class Supervisor:
 
 
 class _Stepwise:
-    """Awaits a coroutine, measuring each of its steps from one await to the next."""
+    """Awaits what a coroutine awaits, and measures each of its further steps, from one await to the next."""
 
     def __init__(
         self,
@@ -142,22 +150,19 @@ class _Stepwise:
         report: Report,
         what: str,
         operation: Coroutine[Any, Any, Any],
+        awaited: Any,
         grace: asyncio.Timeout,
     ) -> None:
         self._supervisor = supervisor
         self._report, self._what = report, what
         self._operation = operation
+        self._awaited = awaited
         self._grace = grace
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        error: BaseException | None = None
+        awaited = self._awaited
         while True:
-            with self._supervisor.step(self._report, self._what):
-                try:
-                    awaited = self._operation.send(None) if error is None else self._operation.throw(error)
-                except StopIteration as end:
-                    return end.value
-            error = None
+            error: BaseException | None = None
             try:
                 yield awaited
             except BaseException as thrown:
@@ -166,3 +171,8 @@ class _Stepwise:
                         self._operation.close()
                     raise
                 error = thrown
+            with self._supervisor.step(self._report, self._what):
+                try:
+                    awaited = self._operation.send(None) if error is None else self._operation.throw(error)
+                except StopIteration as end:
+                    return end.value
