@@ -45,21 +45,22 @@ KNOWN_TYPES = (
 
 def nio_schema(nios: Mapping[str, Schema]) -> Schema:
     """The body schema of a driver's NIO route: any known type by name, the driver's own `nios` in full."""
+    branches = [
+        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": schema}
+        for name, schema in sorted(nios.items())
+    ]
     return {
         "type": "object",
         "properties": {"type": {"enum": sorted({*KNOWN_TYPES, *nios})}},
         "required": ["type"],
-        "allOf": [
-            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": schema}
-            for name, schema in sorted(nios.items())
-        ],
+        **({"allOf": branches} if branches else {}),
     }
 
 
 def check_type(nio: NIO, kind: str, nios: Mapping[str, Schema]) -> None:
     """Raise Conflict when VMs of this kind do not take NIOs of this type (N-2)."""
     if nio["type"] not in nios:
-        raise Conflict(f"{kind} does not support {nio['type']}; it takes {', '.join(sorted(nios))}.")
+        raise Conflict(f"{kind} does not support {nio['type']}; it takes {', '.join(sorted(nios)) or 'none'}.")
 
 
 def check_port(port: Port, adapters: tuple[int, ...], vm: str) -> None:

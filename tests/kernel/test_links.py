@@ -74,3 +74,10 @@ def test_a_port_that_the_vm_lacks_is_a_conflict_that_says_which_it_has(
 def test_every_port_of_the_vm_is_fine() -> None:
     for port in ((0, 0), (1, 0), (1, 3)):
         check_port(port, (1, 4), "PC")
+
+
+def test_a_kind_may_take_no_nio_at_all() -> None:
+    schema = Schemas().compile(nio_schema({}), "NIO")
+    assert complaint(schema, {"type": "nio_udp"}) is None
+    with pytest.raises(Conflict, match=r"quiet does not support nio_udp; it takes none\."):
+        check_type({"type": "nio_udp"}, "quiet", {})
