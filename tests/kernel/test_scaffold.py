@@ -1,10 +1,12 @@
 """``labplane new-plugin``: what it writes, and what it refuses to."""
 
 import ast
+import logging
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ class Bare(Plugin):
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current directory; installed are labplane's own plugins and one of a stranger, which brings nothing."""
     offered = [*own(), Candidate("bare", lambda: Bare, "labplane-bare", "0.9")]
     monkeypatch.setattr(plugin_files, "installed", lambda: offered)
@@ -35,7 +37,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
+    yield tmp_path / "here"
+    logging.disable(logging.NOTSET)
 
 
 def write(*arguments: str) -> Result:
