@@ -11,10 +11,12 @@ STRANGERS = [*sorted(TREE.glob("tests/thirdparty/labplane-*")), *sorted(TREE.glo
 
 collect_ignore = ["thirdparty"]  # their tests run where they are installed
 
+collect_ignore = ["thirdparty"]  # whose tests run where it is installed
+
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin directory of a fresh environment in which pip has put labplane, its kit, and what is not of it beside it."""
+    """The bin directory of a fresh environment in which pip has put labplane, its kit, and all strangers beside it."""
     home = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     # The backend is installed once and shared, instead of once for each of the builds.

@@ -81,7 +81,7 @@ def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_
 
 def test_a_third_party_driver_is_short_with_its_test() -> None:
     folder = Path(__file__).parent / "thirdparty" / "labplane-echo"
-    files = [folder / "pyproject.toml", folder / "labplane_echo.py", folder / "test_labplane_echo.py"]
+    files = [folder / "pyproject.toml", folder / "labplane_echo.py", folder / "tests" / "test_echo.py"]
     assert sum(len(path.read_text().splitlines()) for path in files) < 60
 
 
