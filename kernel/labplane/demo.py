@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+import httpx2
+
+from labplane.client import Client, ClientError
 
 Say = Callable[[str], None]
 
@@ -37,6 +38,7 @@ def play(url: str | None, exits: bool, say: Say) -> int:
             stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         try:
             api = Api(url.rstrip("/") if url else stack.enter_context(_own_server(say)), say)
+            stack.callback(api.close)
             lab = stack.enter_context(_two_linked_pcs(api))
             came_back = _ping(api.host, *lab, say)
         except (DemoError, OSError) as error:
@@ -61,28 +63,31 @@ class Api:
 
     def __init__(self, url: str, say: Say) -> None:
         self.url = url
-        self.host = urlsplit(url).hostname or "127.0.0.1"
         self._say = say
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def call(self, method: str, path: str, body: Any) -> Any:
-        """The reply to one request, None when it is empty. Raises DemoError when the server refuses or is not there."""
-        data = json.dumps(body)
-        verb = "" if method == "POST" else f"-X {method} "
-        self._say(f"\n$ curl {verb}{self.url}{path} -d '{data}'")
-        request = urllib.request.Request(f"{self.url}{path}", data.encode(), method=method)  # noqa: S310
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._asked], "response": [self._answered]}
         try:
-            with self._opener.open(request, timeout=PATIENCE) as reply:
-                text = reply.read().decode()
-        except urllib.error.HTTPError as refusal:
-            text = refusal.read().decode(errors="replace")
-            self._say(text)
-            raise DemoError(_message(text)) from None
-        except (urllib.error.URLError, ValueError) as error:
-            raise DemoError(f"{self.url} does not answer: {getattr(error, 'reason', error)}") from None
-        if text:
-            self._say(text)
-        return json.loads(text) if text else None
+            http = httpx2.Client(base_url=url, timeout=PATIENCE, trust_env=False, event_hooks=hooks)
+        except httpx2.InvalidURL as error:
+            raise DemoError(f"{url} is no URL: {error}") from None
+        self.host = http.base_url.host or "127.0.0.1"
+        self._client = Client(http=http)
+        self.close = http.close
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The reply to one request, None when it is empty. Raises DemoError when the server refuses or is not there."""
+        try:
+            return self._client.call(method, path, body)
+        except ClientError as error:
+            raise DemoError(error.message) from None
+
+    def _asked(self, request: httpx2.Request) -> None:
+        verb = "" if request.method == ("POST" if request.content else "GET") else f"-X {request.method} "
+        body = f" -d '{json.dumps(json.loads(request.content))}'" if request.content else ""
+        self._say(f"\n$ curl {verb}{request.url}{body}")
+
+    def _answered(self, reply: httpx2.Response) -> None:
+        if reply.read():
+            self._say(reply.text)
 
 
 @contextmanager
@@ -174,10 +179,3 @@ def _text(seen: bytes) -> str:
     while (at := seen.find(b"\xff")) >= 0:
         seen = seen[:at] + seen[at + 3 :]
     return seen.decode(errors="replace").replace("\r", "").removesuffix("VPCS> ").strip("\n")
-
-
-def _message(text: str) -> str:
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200]
