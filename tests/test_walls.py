@@ -32,10 +32,11 @@ GROUND_FLOOR = {
     "jsonbody": {"errors"},
     "processes": {"confinement", "errors", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "demo_labs", "gns3_server", "ini", "scaffold", "serving", "__main__"}
+AROUND_THE_KERNEL = {"cli", "client", "demo", "demo_labs", "gns3_server", "ini", "scaffold", "serving", "__main__"}
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
+MOST_LINES_OF_CODE_IN_THE_CLIENT = 200
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:
@@ -199,6 +200,11 @@ def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:
 def test_the_kernel_stays_small() -> None:
     kernel = [path for room, path in KERNEL.items() if room not in AROUND_THE_KERNEL | FOR_SPEED_ALONE]
     assert sum(lines_of_code(path.read_text()) for path in kernel) < MOST_LINES_OF_CODE_IN_THE_KERNEL
+
+
+def test_the_client_stays_small_and_needs_nothing_of_the_server() -> None:
+    assert lines_of_code(KERNEL["client"].read_text()) < MOST_LINES_OF_CODE_IN_THE_CLIENT
+    assert rooms(KERNEL["client"], everywhere=True) == set()
 
 
 def test_the_project_stands_alone() -> None:

@@ -28,6 +28,7 @@ def play(url: str | None, exits: bool, say: Say, *, switch: bool = False) -> int
             stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         try:
             api = Api(url.rstrip("/") if url else stack.enter_context(_own_server(say)), say)
+            stack.callback(api.close)
             lab = stack.enter_context(three_pcs_on_a_switch(api) if switch else two_linked_pcs(api))
             came_back = _ping_each_other(api.host, lab.consoles, say)
             if lab.switch is not None:

@@ -1,13 +1,14 @@
 """The labs that the demo builds, request by request: two linked PCs, three PCs on a switch."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+
+import httpx2
+
+from labplane.client import Client, ClientError
 
 Say = Callable[[str], None]
 
@@ -27,47 +28,39 @@ class Api:
 
     def __init__(self, url: str, say: Say) -> None:
         self.url = url
-        self.host = urlsplit(url).hostname or "127.0.0.1"
         self._say = say
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._asked], "response": [self._answered]}
+        try:
+            http = httpx2.Client(base_url=url, timeout=PATIENCE, trust_env=False, event_hooks=hooks)
+        except httpx2.InvalidURL as error:
+            raise DemoError(f"{url} is no URL: {error}") from None
+        self.host = http.base_url.host or "127.0.0.1"
+        self._client = Client(http=http)
+        self.close = http.close
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The reply to one request, None when it is empty. Raises DemoError when the server refuses or is not there."""
-        verb = "" if method == ("GET" if body is None else "POST") else f"-X {method} "
-        content = "" if body is None else f" -d '{json.dumps(body)}'"
-        self._say(f"\n$ curl {verb}{self.url}{path}{content}")
         try:
-            text = self._ask(method, path, body)
-        except DemoRefusal as refusal:
-            self._say(refusal.text)
-            raise
-        if text:
-            self._say(text)
-        return json.loads(text) if text else None
+            return self._client.call(method, path, body)
+        except ClientError as error:
+            raise DemoError(error.message) from None
 
     def kinds(self) -> set[str]:
         """The kinds of VM that the server has; of this request nothing is said."""
-        return {kind for plugin in json.loads(self._ask("GET", "/v1/plugins")) for kind in plugin["kinds"]}
-
-    def _ask(self, method: str, path: str, body: Any = None) -> str:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}{path}", data, method=method)  # noqa: S310
         try:
-            with self._opener.open(request, timeout=PATIENCE) as reply:
-                text: str = reply.read().decode()
-                return text
-        except urllib.error.HTTPError as refusal:
-            raise DemoRefusal(refusal.read().decode(errors="replace")) from None
-        except (urllib.error.URLError, ValueError) as error:
-            raise DemoError(f"{self.url} does not answer: {getattr(error, 'reason', error)}") from None
+            with Client(self.url) as client:
+                return {kind for plugin in client.plugins() for kind in plugin["kinds"]}
+        except ClientError as error:
+            raise DemoError(error.message) from None
 
+    def _asked(self, request: httpx2.Request) -> None:
+        verb = "" if request.method == ("POST" if request.content else "GET") else f"-X {request.method} "
+        body = f" -d '{json.dumps(json.loads(request.content))}'" if request.content else ""
+        self._say(f"\n$ curl {verb}{request.url}{body}")
 
-class DemoRefusal(DemoError):
-    """The server refused a request; text: its whole reply."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(_message(text))
-        self.text = text
+    def _answered(self, reply: httpx2.Response) -> None:
+        if reply.read():
+            self._say(reply.text)
 
 
 @dataclass(frozen=True)
@@ -133,10 +126,3 @@ def _udp_port(api: Api) -> int:
 def _plug(api: Api, vm: str, port: int, lport: int, rport: int) -> None:
     nio = {"lport": lport, "rhost": "127.0.0.1", "rport": rport, "type": "nio_udp"}
     api.call("POST", f"{vm}/adapters/0/ports/{port}/nio", nio)
-
-
-def _message(text: str) -> str:
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200]
