@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from labplane import lifecycle
+from labplane import jsonbody, lifecycle
 from labplane.drivers import Driver
-from labplane.errors import Conflict, NotFound
+from labplane.errors import BadRequest, Conflict, NotFound
 from labplane.leftovers import Leftovers
 from labplane.own_routes import own_routes, own_schemas
 from labplane.plugins import Candidate, PluginError, Plugins
 from labplane.ports import PortPool, tcp_free, udp_free
 from labplane.processes import Terminals
 from labplane.routing import Route, RouteTable
-from labplane.schemas import Schemas
+from labplane.schemas import Schema, Schemas, complaint
 from labplane.settings import Settings, SettingsError
 from labplane.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.vms import VM, VMs
@@ -107,6 +107,21 @@ class Lab:
             async with vm.lock:
                 pass
         await self.leftovers.commit(project_id)
+
+    async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
+        """What a route answers, in JSON types, asked from within: checked, locked and finished as over HTTP.
+
+        path: as the route has it; parameters: of the path, by name. Raises LabErrors, as the route does; NotFound when
+        there is no such route. Whoever holds a VM's lock must not ask for that VM.
+        """
+        return await self.routes.ask(method, path, {} if body is None else body, parameters)
+
+    def parse(self, data: bytes, schema: Schema) -> Any:
+        """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`."""
+        value = jsonbody.parse(data)
+        if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
+            raise BadRequest(f"It does not fit its schema: {reason}.")
+        return value
 
     def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `operation` to its end, whoever waits for it."""
