@@ -64,7 +64,7 @@ def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.Comple
 def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(stranger: Path) -> None:
     site_packages = next((stranger.parent / "lib").glob("python*/site-packages"))
     names = {path.name for path in site_packages.iterdir()}
-    ours = {"labplane", "labplane_projects", "labplane_ports", "labplane_server", "labplane_vpcs"}
+    ours = {"labplane", "labplane_files", "labplane_projects", "labplane_ports", "labplane_server", "labplane_vpcs"}
     assert ours <= names
     assert not names & {"kernel", "plugins", "tests", "bench", "docs", "drivers"}
     assert all((site_packages / package / "py.typed").is_file() for package in ours)

@@ -33,7 +33,7 @@ GROUND_FLOOR = {
 AROUND_THE_KERNEL = {"cli", "demo", "serving", "__main__"}  # the command that runs it, and a client of it
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 2500
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 2600
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:
@@ -72,7 +72,9 @@ def shown(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
-    assert {"labplane_projects", "labplane_ports", "labplane_vpcs"} <= {path.parent.name for path in PLUGINS}
+    assert {"labplane_files", "labplane_projects", "labplane_ports", "labplane_vpcs"} <= {
+        path.parent.name for path in PLUGINS
+    }
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=shown)
