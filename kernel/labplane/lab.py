@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from labplane import jsonbody, lifecycle
 from labplane.drivers import Driver
@@ -52,6 +53,7 @@ class Lab:
         self._starters: list[Callable[[], Awaitable[None]]] = []
         self._enders: list[Callable[[], Awaitable[None]]] = []
         self._closing: set[str] = set()
+        self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.plugins = Plugins(self)
         self.schemas.add(own_schemas())
@@ -86,15 +88,30 @@ class Lab:
         return f"project {project_id}"
 
     async def close(self, project_id: str) -> None:
-        """Remove all VMs of the project and take back its ports; files stay (P-12). Waits for each VM's lock (L-7)."""
+        """Remove all VMs of the project and take back its ports; files stay (P-12).
+
+        Waits for each VM's lock and for who holds the project (L-7).
+        """
         self._closing.add(project_id)
         try:
-            while vms := self.vms.of(project_id):
-                await asyncio.gather(*(self._remove(vm) for vm in vms))
-            self.udp.release_all(self.project_owner(project_id))
-            self.leftovers.forget_all(project_id)
+            async with self._hold(project_id):
+                while vms := self.vms.of(project_id):
+                    await asyncio.gather(*(self._remove(vm) for vm in vms))
+                self.udp.release_all(self.project_owner(project_id))
+                self.leftovers.forget_all(project_id)
         finally:
             self._closing.discard(project_id)
+
+    @asynccontextmanager
+    async def held(self, project_id: str) -> AsyncIterator[Path]:
+        """Keep the project open, and to yourself among those who hold it; its directory. `is_closing` asks to hurry.
+
+        Raises NotFound when it is not open or about to be closed. Requests that do not hold it go on meanwhile.
+        """
+        async with self._hold(project_id):
+            if self.is_closing(project_id):
+                raise NotFound(f"The project {project_id} is being closed.")
+            yield self.project_dir(project_id)
 
     def moved(self, project_id: str) -> None:
         """The answer of `project_dir` for that project has changed: its VMs work there from now on (P-10)."""
@@ -156,6 +173,10 @@ class Lab:
         self.udp.patience = fresh.unclaimed_udp_seconds
         self.consoles.resize(*fresh.console_range)
 
+    def is_closing(self, project_id: str) -> bool:
+        """True while `close` removes the project's VMs, or waits for who holds it."""
+        return project_id in self._closing
+
     # What the kernel calls
 
     async def start(self) -> None:
@@ -196,9 +217,6 @@ class Lab:
             raise NotFound(f"There is no VM {vm_id}" + (f" in project {project_id}." if project_id else "."))
         return vm
 
-    def is_closing(self, project_id: str) -> bool:
-        return project_id in self._closing
-
     def compile(self, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas) -> Callable[[], None]:
         """Check what a plugin brought against all that is there; returns what takes it in.
 
@@ -229,6 +247,9 @@ class Lab:
         except BaseException:
             del self._starters[starters:], self._enders[enders:]
             raise
+
+    def _hold(self, project_id: str) -> asyncio.Lock:
+        return self._holds.setdefault(project_id, asyncio.Lock())
 
     async def _remove(self, vm: VM) -> None:
         async with vm.lock:

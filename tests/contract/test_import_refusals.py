@@ -2,6 +2,8 @@
 
 import re
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,13 @@ BAD: dict[str, bytes] = {
 }
 
 
+LINK: dict[str, Any] = {"type": "nio_udp", "lport": 31999, "rhost": "127.0.0.1", "rport": 9}
+
 CONFLICTS = {
     "unknown kind": described({}, {"kind": "toaster"}),
     "adapter that is not there": described({}, plugged(3, type="nio_tap", tap_device="t")),
     "NIO that VPCS does not take": described({}, plugged(type="nio_vde")),
-    "one lport twice": described(*[plugged(type="nio_udp", lport=31999, rhost="127.0.0.1", rport=9)] * 2),
+    "one lport twice": described(*[plugged(**LINK)] * 2),
 }
 
 
@@ -186,3 +190,43 @@ def test_a_connection_goes_on_after_a_refusal(wire: Wire, project: str, method: 
     for _ in range(2):
         assert wire.call(method, f"{project}/{path}", body).status == status
     assert wire.call("GET", project).status == 200
+
+
+def test_of_two_imports_into_one_project_one_succeeds(other: Server, away: str) -> None:
+    """F-9."""
+    data = [archive({str(number): "x"}, described(*[{"name": str(number)}] * 5)) for number in range(4)]
+
+    def post(body: bytes) -> int:
+        return other.http.post(f"{away}/import", content=body).status_code
+
+    with ThreadPoolExecutor(len(data)) as threads:
+        statuses = list(threads.map(post, data))
+    assert sorted(statuses) == [201, 409, 409, 409]
+    winner = str(statuses.index(201))
+    assert [vm["name"] for vm in vms(other, away)] == [winner] * 5
+    assert sorted(path.name for path in path_of(other, away).iterdir()) == [winner, "project-files"]
+
+
+@pytest.mark.parametrize("end", ["close", "delete"])
+def test_a_project_that_ends_during_an_import_ends(other: Server, away: str, end: str) -> None:
+    """L-7, F-9: at whatever moment; VMs, ports and files are as after any other end."""
+    data = archive({str(number): "x" * 1000 for number in range(200)}, described(*[plugged(**LINK)] + [{}] * 10))
+    first = vm_of(other, away)
+    for moment in range(10):
+        made = create(other)
+        project, root = f"/v1/projects/{made['project_id']}", Path(made["path"])
+        with Wire(other.port) as wire, Wire(other.port) as ending:
+            wire.head("POST", f"{project}/import", f"Content-Length: {len(data)}")
+            wire.send(data)
+            time.sleep(moment / 200)  # any moment will do
+            method, path = ("POST", f"{project}/close") if end == "close" else ("DELETE", project)
+            assert ending.call(method, path).status == 204
+            status = wire.reply().status
+        assert status in (201, 404)
+        refusal(other.http.get(project), 404)
+        if end == "delete":
+            assert not root.exists()
+        else:
+            names = {path.name for path in root.iterdir()}
+            assert names == ({"project-files", *map(str, range(200))} if status == 201 else set())
+    assert vm_of(other, away) == first

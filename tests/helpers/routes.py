@@ -14,7 +14,6 @@ def every_route(project: str, vm: str) -> list[tuple[str, str]]:
         ("POST", f"{project}/commit"),
         ("GET", f"{project}/files"),
         ("GET", f"{project}/export"),
-        ("POST", f"{project}/import"),
         ("POST", "/v1/ports/udp"),
         ("POST", f"{project}/ports/udp"),
         ("GET", "/v1/interfaces"),

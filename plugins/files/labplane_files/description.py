@@ -17,7 +17,7 @@ SCHEMA: Schema = {
     "properties": {
         "format": {"const": "labplane"},
         "version": {"const": VERSION},
-        "name": {"type": ["string", "null"], "minLength": 1},
+        "name": {"type": ["string", "null"], "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]*\Z"},
         "vms": {
             "type": "array",
             "items": {

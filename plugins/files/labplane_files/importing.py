@@ -6,12 +6,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from starlette.concurrency import iterate_in_threadpool
 
-from labplane import BadRequest, Conflict, Lab
+from labplane import BadRequest, Conflict, Lab, NotFound
 from labplane_files.description import SCHEMA
 from labplane_files.paths import OURS
 from labplane_files.rebuild import Rebuilding, new_ids, require_kinds
@@ -20,28 +21,31 @@ from labplane_files.unpack import Archive, Limits
 
 
 async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -> Any:
-    """The project object, after all that is in the archive `file` has come into that project.
+    """The project object, after all that is in the archive `file` has come into that project; closes `file`.
 
     Raises LabErrors; the project is then as it was before.
     """
-    root = lab.project_dir(project_id)
-    staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=OURS, dir=root))
-    try:
-        archive = await asyncio.to_thread(Archive, file, limits)
-        lab_in_it: dict[str, Any] = {"name": None, "vms": []}
-        if archive.description is not None:
-            lab_in_it = lab.parse(archive.description, SCHEMA)
-        require_kinds(lab, lab_in_it["vms"])
-        async for _ in iterate_in_threadpool(archive.unpack(staging)):
-            pass
+    with file:
         project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
-        name = project["name"] if project["name"] is not None else lab_in_it["name"]
-        ids = await asyncio.to_thread(new_ids, lab, project_id, lab_in_it["vms"])
-        await asyncio.to_thread(_arrange, staging, lab_in_it["vms"], ids)
-        await asyncio.to_thread(adopt, staging, project_id, name, {old: new for old, new in ids.items() if old != new})
-        return await _put_in_place(lab, root, staging, Rebuilding(lab, project_id, lab_in_it["vms"], ids), name)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+        archive = await asyncio.to_thread(Archive, file, limits)
+        there = {"name": None, "vms": []} if archive.description is None else lab.parse(archive.description, SCHEMA)
+        require_kinds(lab, there["vms"])
+        name = there["name"] if project["name"] is None else project["name"]
+        async with lab.held(project_id) as root:
+            staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=OURS, dir=root))
+            try:
+                async for _ in iterate_in_threadpool(archive.unpack(staging)):
+                    if lab.is_closing(project_id):
+                        raise NotFound(f"The project {project_id} was closed meanwhile.")
+                ids = await asyncio.to_thread(new_ids, lab, project_id, there["vms"])
+                await asyncio.to_thread(_arrange, staging, there["vms"], ids)
+                await asyncio.to_thread(adopt, staging, project_id, name, ids)
+                await _put_in_place(lab, root, staging, Rebuilding(lab, project_id, there["vms"], ids))
+            finally:
+                await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+    with suppress(NotFound):  # closed since: it has all that was to come into it
+        project = await lab.ask("PUT", "/v1/projects/{project_id}", {"name": name}, project_id=project_id)
+    return project
 
 
 def require_no_vms(lab: Lab, project_id: str) -> None:
@@ -50,15 +54,13 @@ def require_no_vms(lab: Lab, project_id: str) -> None:
         raise Conflict("The project has VMs already; create a new one with POST /v1/projects and import into that.")
 
 
-async def _put_in_place(lab: Lab, root: Path, staging: Path, vms: Rebuilding, name: str | None) -> Any:
-    project_id = vms.project_id
-    require_no_vms(lab, project_id)
+async def _put_in_place(lab: Lab, root: Path, staging: Path, vms: Rebuilding) -> None:
+    require_no_vms(lab, vms.project_id)
     placed = await asyncio.to_thread(_move, staging, root, os.listdir(staging))
     try:
         await vms.run()
-        if lab.project_dir(project_id) != root:
+        if lab.project_dir(vms.project_id) != root:
             raise Conflict("The project was moved meanwhile; import again.")
-        return await lab.ask("PUT", "/v1/projects/{project_id}", {"name": name}, project_id=project_id)
     except BaseException:
         await vms.undo()
         await asyncio.to_thread(_move, root, staging, placed)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import iterate_in_threadpool
 
-from labplane import Conflict, Lab, LabError, NotFound, Plugin, Request, Route, Schema, TooLarge, hook
+from labplane import Conflict, LabError, NotFound, Plugin, Request, Route, Schema, TooLarge, hook
 from labplane_files.archive import zipped
 from labplane_files.description import describe
 from labplane_files.download import PIECE, Download
@@ -34,10 +34,6 @@ class Files(Plugin):
         "import_max_files": {"type": "integer", "minimum": 1, "default": 10000},
         "import_max_ratio": {"type": "integer", "minimum": 1, "default": 200},
     }
-
-    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
-        super().__init__(lab, config)
-        self._importing: set[str] = set()
 
     @hook
     def schemas(self) -> Mapping[str, Schema]:
@@ -78,13 +74,15 @@ class Files(Plugin):
 
     async def write(self, request: Request) -> None:
         """F-3."""
-        root = self._root(request)
-        draft = await asyncio.to_thread(Draft, root, _path(request))
+        path = _path(request)
+        async with self.lab.held(request.project_id) as root:
+            draft = await asyncio.to_thread(Draft, root, path)
         with closing(draft):
             await _receive(request, draft.file, self.config["file_max_bytes"])
-            if self._root(request) != root:
-                raise Conflict("The project was moved meanwhile; write the file again.")
-            await asyncio.to_thread(draft.keep)
+            async with self.lab.held(request.project_id) as place:
+                if place != root:
+                    raise Conflict("The project was moved meanwhile; write the file again.")
+                await asyncio.to_thread(draft.keep)
 
     async def export(self, request: Request) -> Any:
         """F-7."""
@@ -98,28 +96,18 @@ class Files(Plugin):
 
     async def import_(self, request: Request) -> Any:
         """F-9."""
-        project_id, root = request.project_id, self._root(request)
-        require_no_vms(self.lab, project_id)
-        await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
+        require_no_vms(self.lab, request.project_id)
         limits = Limits(*(self.config[f"import_max_{what}"] for what in Limits._fields))
-        file: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile, dir=root)
+        async with self.lab.held(request.project_id) as root:
+            await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
+            file: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile, dir=root)
         try:
             await _receive(request, file, limits.bytes)
         except BaseException:
             file.close()
             raise
         # To its end, even if this request is ended with the server.
-        return await asyncio.shield(self.lab.background(self._bring_in(project_id, file, limits)))
-
-    async def _bring_in(self, project_id: str, file: IO[bytes], limits: Limits) -> Any:
-        with file:
-            if project_id in self._importing:
-                raise Conflict("Another import into this project is under way.")
-            self._importing.add(project_id)
-            try:
-                return await bring_in(self.lab, project_id, file, limits)
-            finally:
-                self._importing.discard(project_id)
+        return await asyncio.shield(self.lab.background(bring_in(self.lab, request.project_id, file, limits)))
 
     def _root(self, request: Request) -> Path:
         return self.lab.project_dir(request.project_id)

@@ -18,15 +18,15 @@ def new_ids(lab: Lab, project_id: str, vms: Iterable[Mapping[str, Any]]) -> dict
 
     Raises BadRequest when two VMs have one id. Looks at the disk.
     """
-    ids: dict[str, str] = {}
     own = lab.project_dir(project_id)
+    directories = lab.settings.projects_path.glob("*/project-files/*/*")
+    on_disk = {directory.name for directory in directories if own not in directory.parents}
+    ids: dict[str, str] = {}
     for vm in vms:
         old = vm["vm_id"].lower()
         if old in ids:
             raise BadRequest(f"The archive describes two VMs with the id {old}.")
-        directories = lab.settings.projects_path.glob(f"*/project-files/*/{old}")
-        taken = lab.vms.get(old) is not None or any(own not in directory.parents for directory in directories)
-        ids[old] = str(uuid4()) if taken else old
+        ids[old] = old if old not in on_disk and lab.vms.get(old) is None else str(uuid4())
     return ids
 
 

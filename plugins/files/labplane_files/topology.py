@@ -19,7 +19,7 @@ def topology_of(root: Path) -> str | None:
 def adopt(root: Path, project_id: str, name: str | None, new_ids: Mapping[str, str]) -> None:
     """Make the topology file of an archive that was unpacked into `root` this project's own, if there is one.
 
-    new_ids: of the VMs that could not keep theirs. A file that is no topology stays as it is.
+    new_ids: of each VM, by its old one. A file that is no topology stays as it is.
     """
     file = root / TOPOLOGY
     if not file.is_file() or file.stat().st_size > LARGEST:
