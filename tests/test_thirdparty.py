@@ -148,6 +148,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
     server: Server, reports: dict[str, dict[str, Any]]
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
+        "labplane files",
         "labplane ports",
         "labplane projects",
         "labplane server",

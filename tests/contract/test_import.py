@@ -126,7 +126,8 @@ def test_an_archive_of_a_gns3_server_brings_its_files(other: Server, away: str) 
     shown(other.http.put(away, json={"name": "renamed"}))
     topology = {"name": "old", "project_id": "x", "topology": {"nodes": [{"id": 1, "server_id": 7}]}}
     data = archive({"project.gns3": json.dumps(topology), "project-files/vpcs/x/startup.vpc": "show", MARKER: "1"})
-    assert bring(other, away, data)["temporary"] is False
+    reply = other.http.post(f"{away}/import?gns3vm=1", content=data, headers={"Content-Type": "application/json"})
+    assert shown(reply, 201)["temporary"] is False
     root = path_of(other, away)
     assert sorted(path.name for path in root.iterdir()) == ["project-files", "renamed.gns3"]
     assert json.loads((root / "renamed.gns3").read_text()) == {
