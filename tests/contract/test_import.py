@@ -166,5 +166,7 @@ def test_directories_and_modes_travel_in_an_archive(server: Server, other: Serve
     (root / "tool").write_text("#!/bin/sh\n")
     (root / "tool").chmod(0o755)
     bring(other, away, export(server, project))
+    bring(other, away, archive({"empty/": "", "deep/empty/": ""}))
     assert (path_of(other, away) / "tool").stat().st_mode & 0o111 == 0o111
+    assert everything(path_of(other, away)).keys() == {"tool", "empty", "deep", "deep/empty"}
     nothing(server.http.delete(project))

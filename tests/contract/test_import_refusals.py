@@ -3,13 +3,14 @@
 import re
 import stat
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archives import archive, bring, described, everything, open_files, path_of, plugged, renamed, special
+from archives import archive, bring, described, everything, flagged, open_files, path_of, plugged, renamed, special
 from expect import nothing, refusal, shown
 from machines import show, vms
 from projects import create
@@ -38,6 +39,8 @@ BAD: dict[str, bytes] = {
     "symbolic link": special(stat.S_IFLNK | 0o777),
     "pipe": special(stat.S_IFIFO | 0o666),
     "device": special(stat.S_IFBLK | 0o666),
+    "LZMA": archive({"fine": "x", "a": "x"}, method=zipfile.ZIP_LZMA),
+    "encrypted": flagged(archive({"fine": "x"}), 1),
     "description is no JSON": archive({"fine": "x", "labplane.json": "{"}),
     "description is no description": archive({"fine": "x"}, {"format": "labplane"}),
     "description of tomorrow": archive({"fine": "x"}, described() | {"version": 2}),

@@ -45,10 +45,10 @@ def bring(server: Server, project: str, data: bytes) -> dict[str, Any]:
     return found
 
 
-def archive(files: dict[str, bytes | str], description: Any = None) -> bytes:
+def archive(files: dict[str, bytes | str], description: Any = None, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip of these files, with the description of a lab."""
     whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(whole, "w", method) as made:
         for name, content in files.items():
             made.writestr(name, content)
         if description is not None:
@@ -65,6 +65,13 @@ def special(mode: int) -> bytes:
         made.writestr(member, "/etc/passwd")
         made.writestr("fine", "fine")
     return whole.getvalue()
+
+
+def flagged(data: bytes, flags: int) -> bytes:
+    """The archive, whose only member has these flags."""
+    changed = bytearray(data)
+    changed[data.index(b"PK\x01\x02") + 8] |= flags
+    return bytes(changed)
 
 
 def renamed(name: str, other: str) -> bytes:

@@ -142,6 +142,7 @@ def _explained(path: str) -> Iterator[None]:
         errno.EROFS: Forbidden,
         errno.ELOOP: Forbidden,
         errno.ENXIO: Forbidden,  # a socket
+        errno.EINVAL: Forbidden,  # what was a link a moment ago
         errno.EISDIR: Conflict,
     }
     try:
