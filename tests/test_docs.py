@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,8 +15,9 @@ import click
 import pytest
 
 import labplane
-from labplane import hookspecs
+from labplane import gns3_server, hookspecs
 from labplane.cli import serve
+from labplane.ini import Ini
 from labplane.lab import Lab
 from labplane.plugins import installed
 from labplane.settings import Settings
@@ -49,8 +51,15 @@ def code(cell: str) -> str:
 def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
     own = [candidate for candidate in installed() if candidate.distribution == "labplane"]
     lab = Lab(Settings(projects_dir=str(tmp_path)), own)
-    there = {(route.method, route.path, route.status) for route in lab.routes.routes}
-    documented = {(method, code(path), int(status)) for _, method, path, status, _ in rows(API, "## 0. Routes")}
+    anywhere = {400, 403, 413, 500}
+    there = {
+        (route.method, route.path, route.status): {*route.refusals, *([404] if "_id}" in route.path else [])} - anywhere
+        for route in lab.routes.routes
+    }
+    documented = {
+        (method, code(path), int(status)): {int(refusal) for refusal in refusals.split()} - anywhere
+        for _, method, path, status, refusals in rows(API, "## 0. Routes")
+    }
     assert documented == there
 
 
@@ -94,6 +103,33 @@ def test_the_options_of_serve_are_all_there() -> None:
     parameters = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
     there = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
     assert documented == there - {"--config"}
+
+
+def test_the_options_of_the_local_server_are_all_there() -> None:
+    table = rows(PAGES["settings.md"], "## As the local server of GNS3")
+    documented = {option for row in table for option in re.findall(r"`(--?[a-z]+)", row[0], re.IGNORECASE)}
+    parameters = [parameter for parameter in gns3_server.main.params if isinstance(parameter, click.Option)]
+    assert documented == {name for parameter in parameters for name in parameter.opts}
+
+
+def test_the_keys_of_the_ini_file_are_all_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that are documented are those that are asked for."""
+    asked: set[tuple[str, str]] = set()
+
+    class Recorder(Ini):
+        def text(self, section: str, key: str) -> str | None:
+            asked.add((section, key))
+            return super().text(section, key)
+
+    monkeypatch.setattr(gns3_server, "Ini", Recorder)
+    monkeypatch.setattr(gns3_server, "ini_files", list)
+    gns3_server.read_settings(None, {"LABPLANE_CONFIG": os.devnull}, {"allow": False})
+    documented = set()
+    for cell, _ in rows(PAGES["settings.md"], "| INI key"):
+        section = re.search(r"\[(\w+)\]", cell)
+        assert section
+        documented |= {(section[1], key) for key in re.findall(r"(?:`|\] )([a-z_]+)`", cell)}
+    assert documented == asked
 
 
 def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ GROUND_FLOOR = {
     "jsonbody": {"errors"},
     "processes": {"confinement", "errors", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "serving", "__main__"}  # the command that runs it, and a client of it
+AROUND_THE_KERNEL = {"cli", "demo", "gns3_server", "ini", "serving", "__main__"}  # what runs it, and a client of it
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 2600
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:

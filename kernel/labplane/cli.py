@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | demo | plugins``."""
+"""The command line: ``labplane serve | demo | plugins | openapi``."""
 
 import json
 import logging
@@ -6,12 +6,15 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from labplane import settings as settings_room
 from labplane.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from labplane.lab import Lab
 
 _config = click.option(
     "--config",
@@ -19,6 +22,7 @@ _config = click.option(
     envvar="LABPLANE_CONFIG",
     help=f"Settings file [default: {settings_room.default_config()}, if it exists]",
 )
+_plugins_dir = click.option("--plugins-dir", metavar="DIR", help="Load each *.py in it as a plugin [default: none]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,10 +42,11 @@ def main() -> None:
 @click.option("--console-host", help="Address on which consoles listen [default: 127.0.0.1]")
 @click.option("--console-ports", metavar="A-B", help="TCP ports for consoles [default: 2000-5000]")
 @click.option("--udp-ports", metavar="A-B", help="UDP ports for links [default: 10000-20000]")
-@click.option("--api-version", help="What GET /v1/version answers [default: 1.3.dev1]")
+@click.option("--api-version", help="What GET /v1/version answers [default: auto]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 @click.option("--access-log/--no-access-log", default=None, help="Log each request")
 @click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")
+@_plugins_dir
 def serve(config: Path | None, **overrides: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
     from labplane.plugins import PluginError
@@ -58,31 +63,34 @@ def serve(config: Path | None, **overrides: Any) -> None:
 
 @main.command()
 @_config
+@_plugins_dir
 @click.option("--json", "as_json", is_flag=True, help="As JSON, like GET /v1/plugins")
-def plugins(config: Path | None, as_json: bool) -> None:
+def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None:
     """List the installed plugins and what became of each; exit code 1 when one failed."""
-    from labplane.lab import Lab
-    from labplane.plugins import installed
-
-    logging.disable(logging.CRITICAL)
-    try:
-        lab = Lab(replace(settings_room.read(config, os.environ), strict=False), installed())
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
-    reports = lab.plugins.reports
+    reports = _lab(config, plugins_dir).plugins.reports
     if as_json:
         click.echo(json.dumps([asdict(report) for report in reports], indent=4, sort_keys=True))
     else:
         for report in reports:
-            click.echo(f"{report.name}: {report.state} ({report.distribution} {report.version})")
+            click.echo(f"{report.name}: {report.state} ({report.source})")
             for title, values in (("kinds", report.kinds), ("hooks", report.hooks)):
                 if values:
                     click.echo(f"    {title}: {', '.join(values)}")
             for route in report.routes:
                 click.echo(f"    {route}")
-            if report.error:
-                click.echo(f"    {report.error}")
+            for sentence in (*report.warnings, *([report.error] if report.error else [])):
+                click.echo(f"    {sentence}")
     sys.exit(any(report.state == "failed" for report in reports))
+
+
+@main.command()
+@_config
+@_plugins_dir
+def openapi(config: Path | None, plugins_dir: str | None) -> None:
+    """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
+    from labplane.openapi import document
+
+    click.echo(json.dumps(document(_lab(config, plugins_dir)), indent=4, sort_keys=True))
 
 
 @main.command()
@@ -93,3 +101,16 @@ def demo(url: str | None, exits: bool) -> None:
     from labplane.demo import play
 
     sys.exit(play(url, exits, click.echo))
+
+
+def _lab(config: Path | None, plugins_dir: str | None) -> "Lab":
+    """A lab that is not served, silent, in which plugins may fail."""
+    from labplane.lab import Lab
+    from labplane.plugin_files import available
+
+    logging.disable(logging.CRITICAL)
+    try:
+        settings = replace(settings_room.read(config, os.environ, {"plugins_dir": plugins_dir}), strict=False)
+        return Lab(settings, available(settings))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labplane.errors import Conflict, Unavailable
+from labplane.errors import Conflict, LabError, Unavailable
 from labplane.links import NIO_UDP
 from labplane.schemas import Schema
 from labplane.sessions import Session
@@ -140,7 +140,7 @@ class ProcessDriver(Driver):
             await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
         vm.session = Session(
             vm.dir / f"{self.kind}.log",
-            typed=self.typed,
+            typed=lambda data: self._typed(vm, data),
             leave_on=self.leave_on,
             on_exit=lambda session, _: vm.ended(session),
         )
@@ -157,6 +157,12 @@ class ProcessDriver(Driver):
             await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
             await vm.session.close()
             raise
+
+    def _typed(self, vm: "VM", data: bytes) -> bytes:
+        try:
+            return vm.run(self.typed, data)
+        except LabError:  # there is nobody to tell
+            return b""
 
     async def _open(self, vm: "VM", session: Session) -> None:
         session.open_log()

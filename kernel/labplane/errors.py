@@ -62,6 +62,10 @@ class TooLarge(LabError):
     status = 413
 
 
+class Fault(LabError):
+    """500: a plugin failed at something; the text says which plugin and at what, the log says why."""
+
+
 def envelope(error: LabError) -> JSONReply:
     """The reply that tells `error` to the client (E-1)."""
     headers = {}

@@ -18,7 +18,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._app = app
-        self._loopback_only = _is_loopback(host)
+        self._loopback_only = is_loopback(host)
         self._known: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +43,7 @@ class Guard:
             if not scheme or not found or host is None or authority != host.lower():
                 return "Requests from web pages of another origin are refused."
         if self._loopback_only and host is not None and host not in self._known:
-            if not _is_loopback(_name_in(host)):
+            if not is_loopback(_name_in(host)):
                 return "This server listens on loopback only; address it as localhost or 127.0.0.1."
             if len(self._known) < 16:
                 self._known.add(host)
@@ -58,7 +58,8 @@ def _name_in(host: bytes) -> str:
         return ""
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """True for an address of loopback and for the names that it always has; other names are not looked up."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +11,25 @@ from weakref import WeakValueDictionary
 
 from labplane import jsonbody, lifecycle
 from labplane.drivers import Driver
-from labplane.errors import BadRequest, Conflict, NotFound
+from labplane.errors import BadRequest, Conflict, LabError, NotFound
 from labplane.leftovers import Leftovers
 from labplane.own_routes import own_routes, own_schemas
-from labplane.plugins import Candidate, PluginError, Plugins
+from labplane.plugins import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
 from labplane.ports import PortPool, tcp_free, udp_free
 from labplane.processes import Terminals
+from labplane.reports import Report
 from labplane.routing import Route, RouteTable
 from labplane.schemas import Schema, Schemas, complaint
 from labplane.settings import Settings, SettingsError
+from labplane.supervision import Supervisor
 from labplane.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.vms import VM, VMs
 
 log = logging.getLogger("labplane")
 
 SHUTDOWN_SECONDS = 6.0
+
+Waited = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Lab:
@@ -46,18 +50,21 @@ class Lab:
         self.terminals = Terminals()
         self.schemas = Schemas()
         self.routes = RouteTable(self)
+        self.supervisor = Supervisor(lambda: self.settings.driver_seconds)
         self.drivers: dict[str, Driver] = {}
+        self.owners: dict[str, Report] = {}
         self.leftovers = Leftovers()
         self.read_settings: Callable[[], Settings] = lambda: self.settings
         self.stop_server: Callable[[], None] | None = None
-        self._starters: list[Callable[[], Awaitable[None]]] = []
-        self._enders: list[Callable[[], Awaitable[None]]] = []
+        self._starters: list[tuple[Report | None, Waited]] = []
+        self._enders: list[tuple[Report | None, Waited]] = []
+        self._newcomer: Report | None = None
         self._closing: set[str] = set()
         self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.plugins = Plugins(self)
         self.schemas.add(own_schemas())
-        self.compile([], own_routes(self), self.schemas)()
+        self.compile(None, [], own_routes(self), self.schemas)()
         self.plugins.load(candidates, disabled=settings.disabled, strict=settings.strict)
         self._check_plugin_tables(settings)
 
@@ -68,13 +75,13 @@ class Lab:
 
     # What plugins call
 
-    def at_start(self, starter: Callable[[], Awaitable[None]]) -> None:
+    def at_start(self, starter: Waited) -> None:
         """Have `starter` awaited when the server starts, before its first request."""
-        self._starters.append(starter)
+        self._starters.append((self._newcomer, starter))
 
-    def at_end(self, ender: Callable[[], Awaitable[None]]) -> None:
+    def at_end(self, ender: Waited) -> None:
         """Have `ender` awaited when the server ends, after its last request."""
-        self._enders.append(ender)
+        self._enders.append((self._newcomer, ender))
 
     def project_dir(self, project_id: str) -> Path:
         """Where the project's files live. Raises NotFound unless a plugin has that project open."""
@@ -180,19 +187,30 @@ class Lab:
     # What the kernel calls
 
     async def start(self) -> None:
-        """Await what plugins left with `at_start`."""
-        for starter in self._starters:
-            await starter()
+        """Await what plugins left with `at_start`.
+
+        What a third party's fails at is its own fault, unless the settings are strict; labplane's own must not fail.
+        """
+        self.supervisor.watch()
+        for owner, starter in self._starters:
+            if owner is None:
+                await starter()
+                continue
+            try:
+                await self.supervisor.call(owner, "what it left for the start", starter())
+            except LabError:
+                if self.settings.strict or owner.distribution == OWN_DISTRIBUTION:
+                    raise
 
     async def end(self) -> None:
         """Await what plugins left with `at_end`, then remove every VM; what does not end in time is killed."""
         try:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
-                for ender in self._enders:
+                for owner, ender in self._enders:
                     try:
-                        await ender()
-                    except Exception:
-                        log.exception("what a plugin left for the end failed")
+                        await (ender() if owner is None else self.supervisor.call(owner, "its farewell", ender()))
+                    except Exception as error:
+                        log.error("what was left for the end failed: %s", error)
                 for project_id in {vm.project_id for vm in self.vms}:
                     await self.close(project_id)
                 while self._tasks:
@@ -200,6 +218,7 @@ class Lab:
         except TimeoutError:
             log.error("not everything ended within %s seconds; killing what is left", SHUTDOWN_SECONDS)
         finally:
+            self.supervisor.unwatch()
             self.terminals.kill_all()
 
     def vm_dir(self, project_id: str, kind: str, vm_id: str) -> Path:
@@ -217,13 +236,18 @@ class Lab:
             raise NotFound(f"There is no VM {vm_id}" + (f" in project {project_id}." if project_id else "."))
         return vm
 
-    def compile(self, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas) -> Callable[[], None]:
+    def compile(
+        self, owner: Report | None, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas
+    ) -> Callable[[], None]:
         """Check what a plugin brought against all that is there; returns what takes it in.
 
-        schemas: the registry with the plugin's own added. Raises ValueError with the reason.
+        owner:   the plugin, None for the kernel itself.
+        schemas: the registry with the plugin's own added.
+
+        Raises ValueError with the reason.
         """
         fresh: dict[str, Driver] = {}
-        all_routes = list(routes)
+        all_routes = [route if owner is None else self.supervisor.supervised(owner, route) for route in routes]
         for driver in drivers:
             check_driver(driver, self.drivers | fresh)
             fresh[driver.kind] = driver
@@ -233,20 +257,25 @@ class Lab:
 
         def merge() -> None:
             self.drivers.update(fresh)
+            if owner is not None:
+                self.owners.update(dict.fromkeys(fresh, owner))
             self.schemas.become(schemas)
             self.routes.add(compiled)
 
         return merge
 
     @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Forget what was left with `at_start` and `at_end` meanwhile, if it fails."""
+    def all_or_nothing(self, newcomer: Report) -> Iterator[None]:
+        """Put down to `newcomer` what is left with `at_start` and `at_end` meanwhile; forget it, if it fails."""
         starters, enders = len(self._starters), len(self._enders)
+        self._newcomer = newcomer
         try:
             yield
         except BaseException:
             del self._starters[starters:], self._enders[enders:]
             raise
+        finally:
+            self._newcomer = None
 
     def _hold(self, project_id: str) -> asyncio.Lock:
         return self._holds.setdefault(project_id, asyncio.Lock())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from labplane.errors import Conflict, NotFound
+from labplane.errors import Conflict, LabError, NotFound
 from labplane.links import NIO, Port, check_port, check_type
 from labplane.vms import STARTED, STOPPED, SUSPENDED, VM
 
@@ -41,17 +41,25 @@ async def create(
     async with vm.lock:
         lab.vms.add(vm)
         try:
-            await _bring_up(vm, body)
+            existed = await _bring_up(vm, body)
         except BaseException:
             vm.gone = True
             lab.vms.discard(vm)
             raise
+        try:
+            shown = await show(vm)
+        except BaseException:
+            await remove(vm)
+            if not existed:
+                await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
+            raise
         vm.listed = True
         lab.leftovers.forget(vm)
-        return await show(vm)
+        return shown
 
 
-async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
+async def _bring_up(vm: VM, body: Mapping[str, Any]) -> bool:
+    """Give `vm` its console, directory and settings, or nothing; whether the directory was there already."""
     lab, driver = vm.lab, vm.driver
     if driver.console:
         console = body.get("console")
@@ -64,7 +72,7 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
     try:
         existed = _make_directory(vm)
         given = {name: body[name] for name in driver.properties if name in body}
-        await driver.configure(vm, given)
+        await vm.supervised(driver.configure(vm, given))
     except BaseException:
         if not existed:
             await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
@@ -72,6 +80,7 @@ async def _bring_up(vm: VM, body: Mapping[str, Any]) -> None:
             lab.consoles.release(vm.console, vm)
         raise
     vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
+    return existed
 
 
 def _make_directory(vm: VM) -> bool:
@@ -94,10 +103,10 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
         changes["name"] = body["name"]
     old, new = vm.console, body.get("console")
     if old is None or new is None or new == old:
-        await vm.driver.configure(vm, changes)
+        await vm.supervised(vm.driver.configure(vm, changes))
     else:
         async with _moved_console(vm, old, new):
-            await vm.driver.configure(vm, changes)
+            await vm.supervised(vm.driver.configure(vm, changes))
     vm.name = changes.pop("name", vm.name)
     vm.settings.update(changes)
 
@@ -145,22 +154,27 @@ async def start(vm: VM) -> None:
         return
     if vm.status == SUSPENDED:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
-    await vm.driver.check()
-    await vm.driver.start(vm)
+    await vm.supervised(vm.driver.check())
+    try:
+        await vm.supervised(vm.driver.start(vm))
+    except BaseException:
+        if vm.session is not None and vm.session.alive:
+            await vm.session.close()
+        raise
     _started(vm)
 
 
 async def stop(vm: VM) -> None:
     """S-5; does nothing to a VM that does not run."""
     if vm.status != STOPPED:
-        await vm.driver.stop(vm)
+        await vm.supervised(vm.driver.stop(vm))
         vm.status = STOPPED
 
 
 async def reload(vm: VM) -> None:
     """S-6, with the driver's own `reload`."""
-    await vm.driver.check()
-    await vm.driver.reload(vm)  # type: ignore[attr-defined]  # the route exists only when it is defined
+    await vm.supervised(vm.driver.check())
+    await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # the route exists only when it is defined
     _started(vm)
 
 
@@ -169,7 +183,7 @@ async def suspend(vm: VM) -> None:
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == STARTED:
-        await vm.driver.suspend(vm)  # type: ignore[attr-defined]
+        await vm.supervised(vm.driver.suspend(vm))  # type: ignore[attr-defined]
         vm.status = SUSPENDED
 
 
@@ -178,7 +192,7 @@ async def resume(vm: VM) -> None:
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == SUSPENDED:
-        await vm.driver.resume(vm)  # type: ignore[attr-defined]
+        await vm.supervised(vm.driver.resume(vm))  # type: ignore[attr-defined]
         vm.status = STARTED
 
 
@@ -191,8 +205,8 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     """Put `nio` into `port`, in place of the one that is there (N-1 to N-5)."""
     driver, udp = vm.driver, vm.lab.udp
     check_type(nio, driver.kind, driver.nios)
-    check_port(port, tuple(driver.adapters(vm)), str(vm))
-    await driver.link(vm, nio)
+    check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+    await vm.supervised(driver.link(vm, nio))
     old = vm.nios.get(port)
     lport: int | None = nio.get("lport")
     old_lport: int | None = old.get("lport") if old else None
@@ -203,7 +217,7 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
         udp.claim(lport, vm, heir_of=vm.lab.project_owner(vm.project_id))
     if vm.status != STOPPED and hasattr(driver, "connect"):
         try:
-            await driver.connect(vm, port, nio)
+            await vm.supervised(driver.connect(vm, port, nio))
         except BaseException:
             if fresh and lport is not None:
                 udp.release(lport, vm)
@@ -215,12 +229,12 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
 
 async def unplug(vm: VM, port: Port) -> None:
     """Take the NIO out of `port`, if there is one (N-6)."""
-    check_port(port, tuple(vm.driver.adapters(vm)), str(vm))
+    check_port(port, tuple(vm.run(vm.driver.adapters, vm)), str(vm))
     old = vm.nios.get(port)
     if old is None:
         return
     if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
-        await vm.driver.disconnect(vm, port)
+        await vm.supervised(vm.driver.disconnect(vm, port))
     del vm.nios[port]
     if "lport" in old:
         vm.lab.udp.release(old["lport"], vm)
@@ -232,9 +246,9 @@ async def remove(vm: VM) -> None:
     farewells = [driver.removed] if vm.status == STOPPED else [driver.stop, driver.removed]
     for farewell in farewells:
         try:
-            await farewell(vm)
-        except Exception:
-            log.exception("%s: its driver's %s failed while it was removed", vm, farewell.__name__)
+            await vm.supervised(farewell(vm))
+        except LabError as error:
+            log.error("%s: its driver's %s failed while it was removed: %s", vm, farewell.__name__, error)
     if vm.session is not None:
         await vm.session.close()
     vm.status = STOPPED

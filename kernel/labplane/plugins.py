@@ -3,8 +3,10 @@
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from labplane.hookspecs import HOOKS, NAMESPACE, Hooks, Plugin
+from labplane.reports import Report
 from labplane.schemas import Schema, SchemaError, check, complaint
 
 if TYPE_CHECKING:
@@ -35,22 +38,7 @@ class Candidate:
 
     @property
     def source(self) -> str:
-        return f"{self.distribution} {self.version}"
-
-
-@dataclass
-class Report:
-    """What became of a candidate. state: "active", "disabled", "failed" or "other API version"."""
-
-    name: str
-    state: str
-    distribution: str
-    version: str
-    api: str
-    hooks: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    routes: list[str] = field(default_factory=list)
-    error: str | None = None
+        return f"{self.distribution} {self.version}".rstrip()
 
 
 class PluginError(Exception):
@@ -84,6 +72,8 @@ class Plugins:
         self._configs: dict[str, dict[str, Any]] = {}
         self._manager = pluggy.PluginManager(NAMESPACE)
         self._manager.add_hookspecs(Hooks)
+        if lab.settings.trace_plugins:
+            self._manager.add_hookcall_monitoring(_trace_call, _trace_answer)
         self.hook = self._manager.hook
 
     def load(self, candidates: Iterable[Candidate], *, disabled: Iterable[str], strict: bool) -> None:
@@ -123,7 +113,7 @@ class Plugins:
         other = self._manager.get_plugin(name)
         if other is not None:
             owner = next(one for one in self.reports if one.name == name and one.state == "active")
-            raise PluginError(f"the name {name!r} is taken by {owner.distribution} {owner.version}")
+            raise PluginError(f"the name {name!r} is taken by {owner.source}")
         cls = candidate.load()
         if not (isinstance(cls, type) and issubclass(cls, Plugin)):
             given = cls.__qualname__ if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
@@ -132,16 +122,15 @@ class Plugins:
         for key, schema in cls.settings.items():
             check(schema, f"the setting {key}")
         config = self._config(name, cls.settings, self._lab.settings.plugins)
-        with self._lab.all_or_nothing():
+        with self._lab.all_or_nothing(report):
             plugin = cls(self._lab, MappingProxyType(config))
             try:
-                self._manager.register(plugin, name)
-                self._manager.check_pending()
+                self._register(plugin, report)
                 schemas = self._lab.schemas.copy()
                 schemas.add(self._ask("schemas", plugin, Mapping) if "schemas" in hooks else {})
                 drivers = list(self._ask("drivers", plugin, Iterable) if "drivers" in hooks else ())
                 routes = list(self._ask("routes", plugin, Iterable) if "routes" in hooks else ())
-                merge = self._lab.compile(drivers, routes, schemas)
+                merge = self._lab.compile(report, drivers, routes, schemas)
             except BaseException:
                 if self._manager.has_plugin(name):  # register may have stopped half-way
                     self._manager.unregister(plugin, name)
@@ -153,6 +142,15 @@ class Plugins:
         report.hooks = hooks
         report.kinds = [driver.kind for driver in drivers]
         report.routes = [f"{route.method} {route.path}" for route in routes]
+
+    def _register(self, plugin: Plugin, report: Report) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._manager.register(plugin, report.name)
+            self._manager.check_pending()
+        for warning in caught:
+            report.warnings.append(str(warning.message))
+            log.warning("%s: %s", report, warning.message)
 
     def _ask(self, name: str, plugin: Plugin, wanted: type) -> Any:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
@@ -190,6 +188,23 @@ def _hooks(cls: type[Plugin]) -> list[str]:
         if marked:
             found.append(name)
     return found
+
+
+def _trace_call(hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    asked = ", ".join(one.plugin_name for one in reversed(implementations)) or "nobody"
+    log.info("trace: %s(%s) asks %s", hook, given, asked)
+
+
+def _trace_answer(
+    outcome: pluggy.Result[Any], hook: str, implementations: Sequence[pluggy.HookImpl], _: Mapping[str, Any]
+) -> None:
+    answer = outcome.exception or outcome.get_result()
+    log.info("trace: %s of %s: %s", hook, ", ".join(one.plugin_name for one in implementations), _short(answer))
+
+
+def _short(answer: object) -> str:
+    return textwrap.shorten(repr(answer), 200, placeholder=" …")
 
 
 def _cause(error: BaseException) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labplane")
 
+JSON = "application/json"
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
 _parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
@@ -73,6 +74,10 @@ class Route:
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
+    refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
+              may meet (400, 403, 413, 500), nor 404 for a ``project_id`` or ``vm_id`` in the path.
+    media:    the content type of a successful reply.
+    offered:  False for a route that does nothing but say that something cannot be done.
     streams:  the endpoint reads the body itself, of any length and form, with ``request.stream()``. Its path names no
               VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
               is for ``lab.background``.
@@ -85,6 +90,9 @@ class Route:
     reply: Schema | None = None
     status: int = 200
     summary: str = ""
+    refusals: tuple[int, ...] = ()
+    media: str = JSON
+    offered: bool = True
     streams: bool = False
 
     @property
@@ -153,7 +161,7 @@ class Resource:
 
     async def ask(self, method: str, value: Any, path: dict[str, Any]) -> Any:
         """What the endpoint returns, asked from within and not over HTTP."""
-        scope = {"type": "http", "method": method, "path": self.path}
+        scope = {"type": "http", "method": method, "path": self.path, "headers": []}
         return await self._perform(self._method(method), value, path, scope, None)
 
     def _method(self, method: str) -> _Compiled:
@@ -322,6 +330,8 @@ def _check(route: object) -> None:
         compile_path(route.path)
     except (AssertionError, ValueError) as error:
         raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
+    if not all(isinstance(status, int) and 400 <= status <= 599 for status in route.refusals):
+        raise RouteError(f"{route.method} {route.path}: its refusals must be HTTP statuses from 400 to 599")
     if not callable(route.endpoint):
         raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")
     if route.streams and (route.body is not None or "{vm_id}" in route.path):

@@ -1,7 +1,8 @@
 """JSON Schema: each schema is compiled once, named ones live in one registry, and nothing is ever fetched."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jsonschema
@@ -23,6 +24,7 @@ LabValidator: type[Validator] = validators.extend(  # type: ignore[no-untyped-ca
 
 PREFIX = "labplane:"
 
+_name = re.compile(r"[A-Za-z0-9._-]+")
 _DATA = ("enum", "const", "default", "examples")  # keywords whose values are no schemas
 _BY_NAME = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # schemas by any name
 
@@ -57,6 +59,8 @@ class Schemas:
     def add(self, schemas: Mapping[str, Schema]) -> None:
         """Register each schema under its name. Raises SchemaError when one is invalid or its name is taken."""
         for name, schema in schemas.items():
+            if not _name.fullmatch(name):
+                raise SchemaError(f"the schema name {name!r} must consist of letters, digits and ._-")
             if name in self._named:
                 raise SchemaError(f"the schema name {name!r} is taken")
             self._named[name] = plain = check(schema, name)
@@ -156,17 +160,32 @@ def describe(error: ValidationError, whole: str = "the body") -> str:
             return f"{subject}: {error.message[:200]}"
 
 
-def _references(part: Any) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        yield from (part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
-        for key, inner in part.items():
-            if key in _BY_NAME and isinstance(inner, Mapping):
-                yield from _references(list(inner.values()))
-            elif key not in _DATA:
-                yield from _references(inner)
-    elif isinstance(part, list):
-        for inner in part:
-            yield from _references(inner)
+def replace_references(part: Any, follow: Callable[[str], str]) -> Any:
+    """A copy of the schema `part`, with what `follow` makes of each reference in its place."""
+    if isinstance(part, list | tuple):
+        return [replace_references(inner, follow) for inner in part]
+    if not isinstance(part, Mapping):
+        return part
+    copy: dict[str, Any] = {}
+    for key, inner in part.items():
+        if key in ("$ref", "$dynamicRef") and isinstance(inner, str):
+            copy[key] = follow(inner)
+        elif key in _BY_NAME and isinstance(inner, Mapping):
+            copy[key] = {name: replace_references(schema, follow) for name, schema in inner.items()}
+        else:
+            copy[key] = inner if key in _DATA else replace_references(inner, follow)
+    return copy
+
+
+def _references(schema: Any) -> list[str]:
+    found: list[str] = []
+
+    def note(reference: str) -> str:
+        found.append(reference)
+        return reference
+
+    replace_references(schema, note)
+    return found
 
 
 def _kind(value: Any) -> str:

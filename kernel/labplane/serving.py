@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,28 +15,32 @@ import uvicorn
 
 from labplane.app import make_app
 from labplane.lab import Lab
-from labplane.plugins import installed
+from labplane.plugin_files import available
 from labplane.settings import Settings, SettingsError
 
 log = logging.getLogger("labplane")
 
 GRACE_SECONDS = 2
+IDLE_SECONDS = 75  # a client must not post into a connection that is just being closed
 
 
-def serve(read: Callable[[], Settings]) -> None:
-    """Serve until SIGTERM or SIGINT. read: reads the settings, now and at each reload.
+def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    read:      reads the settings, now and at each reload.
+    meanwhile: what is to hold while the address is this server's.
 
     Raises SettingsError when they are bad, or when the address is taken.
     """
     settings = read()
-    _log_to_stderr(settings.log_level)
-    with _listen(settings.host, settings.port) as listener:
+    set_up_logging(settings.log_level)
+    with _listen(settings.host, settings.port) as listener, meanwhile or contextlib.nullcontext():
         _prepare_process()
         _serve(listener, settings, read)
 
 
 def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
-    lab = Lab(settings, installed())
+    lab = Lab(settings, available(settings))
     lab.read_settings = read
     config = uvicorn.Config(
         make_app(lab),
@@ -46,6 +51,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         date_header=True,
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
         ws_max_size=settings.max_body,
     )
     server = uvicorn.Server(config)
@@ -93,9 +99,11 @@ def _prepare_process() -> None:
                 os.set_inheritable(int(descriptor), False)
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    for name in ("labplane", "uvicorn.error"):
-        logging.getLogger(name).setLevel(level.upper())
+def set_up_logging(level: str, file: Path | None = None) -> None:
+    """Log to `file` or else to stderr; called again, it changes the level and nothing else. May raise OSError."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, filename=file, encoding="utf-8"
+    )
+    logging.getLogger("labplane").setLevel(level.upper())
+    logging.getLogger("uvicorn.error").setLevel("WARNING" if level == "info" else level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno > logging.INFO or level == "debug")

@@ -38,7 +38,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "console_host": {"type": "string", "minLength": 1, "description": "address on which consoles listen"},
     "console_ports": _port_range("2000-5000"),
     "udp_ports": _port_range("10000-20000"),
-    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers"},
+    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers, or auto"},
     "max_body": {
         "type": "integer",
         "minimum": 1024 * 1024,
@@ -53,6 +53,13 @@ _SCHEMAS: Mapping[str, Schema] = {
     "log_level": {"enum": ["debug", "info", "warning", "error"], "description": "how much is logged"},
     "access_log": {"type": "boolean", "description": "log each request"},
     "strict": {"type": "boolean", "description": "do not start when a plugin fails to load"},
+    "plugins_dir": {"type": "string", "minLength": 1, "description": "directory whose *.py are plugins, one a file"},
+    "trace_plugins": {"type": "boolean", "description": "log each call of a hook, with the names of the plugins"},
+    "driver_seconds": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "after that a driver's work on a VM is cancelled",
+    },
     "disabled": {"type": "array", "items": {"type": "string"}, "description": "names of plugins not to load"},
     "plugins": {
         "type": "object",
@@ -69,7 +76,10 @@ class Settings:
     source: where they come from, for messages.
     """
 
-    FIXED: ClassVar[tuple[str, ...]] = ("host", "port", "projects_dir", "log_level", "access_log", "strict", "disabled")
+    FIXED: ClassVar[tuple[str, ...]] = (
+        *("host", "port", "projects_dir", "log_level", "access_log"),
+        *("strict", "plugins_dir", "trace_plugins", "disabled"),
+    )
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -78,12 +88,15 @@ class Settings:
     console_host: str = "127.0.0.1"
     console_ports: str = "2000-5000"
     udp_ports: str = "10000-20000"
-    api_version: str = "1.3.dev1"
+    api_version: str = "auto"
     max_body: int = 16 * 1024 * 1024
     unclaimed_udp_seconds: int = 3600
     log_level: str = "info"
     access_log: bool = False
     strict: bool = False
+    plugins_dir: str | None = None
+    trace_plugins: bool = False
+    driver_seconds: int = 60
     disabled: tuple[str, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     source: str = "the settings"
@@ -145,6 +158,8 @@ def _from_text(name: str, text: str) -> Any:
     kind = _SCHEMAS.get(name, {}).get("type")
     if kind == "array":
         return [part.strip() for part in text.split(",") if part.strip()]
+    if kind == "boolean" and text in ("0", "1"):
+        return text == "1"
     if kind in ("boolean", "integer", "object"):
         try:
             return json.loads(text)

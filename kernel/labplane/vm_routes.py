@@ -121,8 +121,15 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
     def schema(what: str) -> Schema:
         return {"$ref": PREFIX + schema_name(driver, what)}
 
+    def route(method: str, path: str, endpoint: Callable[..., Any], summary: str, **more: Any) -> Route:
+        return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {kind} VM", **more)
+
+    shown = {"reply": schema("VM")}
+    plugged = {"body": schema("NIO"), "reply": schema("NIO")}
     routes = [
-        Route("POST", vms, partial(_create, lab, driver), schema("Create"), schema("VM"), 201, f"Create a {kind} VM"),
+        route(
+            "POST", vms, partial(_create, lab), "Create", body=schema("Create"), **shown, status=201, refusals=(409,)
+        ),
         Route(
             "GET",
             vms,
@@ -132,15 +139,16 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
             200,
             f"List {kind} VMs",
         ),
-        Route("GET", vm, partial(_show, driver), None, schema("VM"), 200, f"Show a {kind} VM"),
-        Route("PUT", vm, partial(_update, driver), schema("Update"), schema("VM"), 200, f"Change a {kind} VM"),
-        Route("DELETE", vm, partial(_delete, lab, driver), status=204, summary=f"Delete a {kind} VM"),
-        Route("POST", nio, partial(_plug, driver), schema("NIO"), schema("NIO"), 201, f"Plug a link into a {kind} VM"),
-        Route("DELETE", nio, partial(_unplug, driver), status=204, summary=f"Unplug a link from a {kind} VM"),
+        route("GET", vm, _show, "Show", **shown),
+        route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
+        route("DELETE", vm, partial(_delete, lab), "Delete", status=204),
+        route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
+        route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
     ]
     for action in ACTIONS:
-        act = partial(_act, driver, action)
-        routes.append(Route("POST", f"{vm}/{action}", act, status=204, summary=f"{action.capitalize()} a {kind} VM"))
+        can = action in actions_of(driver)
+        more = {"status": 204, "refusals": (409,) if can else (405,), "offered": can}
+        routes.append(route("POST", f"{vm}/{action}", partial(_act, action), action.capitalize(), **more))
     return routes
 
 
@@ -155,7 +163,11 @@ async def vm_object(vm: VM) -> dict[str, Any]:
     }
     if vm.console is not None:
         shown["console"] = vm.console
-    return {**await vm.driver.show(vm), **shown}
+
+    async def show() -> dict[str, Any]:
+        return {**await vm.driver.show(vm), **shown}
+
+    return await vm.supervised(show())
 
 
 async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
@@ -183,7 +195,7 @@ async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
     await lifecycle.remove(vm)
 
 
-async def _act(driver: Driver, action: str, request: Request) -> None:
+async def _act(action: str, driver: Driver, request: Request) -> None:
     vm = _vm(driver, request)
     if not hasattr(driver, action):
         raise MethodNotAllowed(f"{driver.kind} VMs cannot {action}; they can {', '.join(actions_of(driver))}.")

@@ -1,8 +1,8 @@
 """A VM, its lock and its life; the table of all VMs of a lab."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import NotFound
 from labplane.links import NIO, Port
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 STOPPED = "stopped"
 STARTED = "started"
 SUSPENDED = "suspended"
+
+Result = TypeVar("Result")
 
 
 class VM:
@@ -50,6 +52,16 @@ class VM:
 
     def __str__(self) -> str:
         return f"{self.driver.kind} {self.name!r} ({self.id})"
+
+    async def supervised(self, operation: Coroutine[Any, Any, Result]) -> Result:
+        """What `operation`, the call of a method of the driver with this VM, returns. Raises LabError only."""
+        what = f"{getattr(operation, '__name__', 'work')} of {self}"
+        return await self.lab.supervisor.call(self.lab.owners[self.driver.kind], what, operation)
+
+    def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What a plain method of the driver returns. Raises LabError only."""
+        what = f"{function.__name__} of {self}"
+        return self.lab.supervisor.run(self.lab.owners[self.driver.kind], what, function, *arguments)
 
     def require_kind(self, driver: "Driver") -> None:
         """Raise NotFound unless it is `driver` that runs this VM."""

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inprocess import own
-from labplane import Plugin, plugins, serving
+from labplane import Plugin, plugin_files
 from labplane.cli import main
 from labplane.plugins import Candidate
 from labplane.settings import Settings
@@ -32,8 +32,7 @@ BAD = Candidate("bad", lambda: Bad, "labplane-bad", "0.9")
 def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Candidate]]:
     """The plugins that are installed, for the test to change."""
     offered = own()
-    monkeypatch.setattr(plugins, "installed", lambda: offered)
-    monkeypatch.setattr(serving, "installed", lambda: offered)
+    monkeypatch.setattr(plugin_files, "installed", lambda: offered)
     yield offered
     logging.disable(logging.NOTSET)
 
@@ -68,6 +67,7 @@ def test_plugins_as_json_is_what_the_server_answers(offered: list[Candidate]) ->
     assert reports["bad"]["error"] == "OSError: no licence"
     assert reports["vpcs"].keys() == {
         "name", "state", "distribution", "version", "api", "hooks", "kinds", "routes", "error",
+        "warnings", "faults", "last_fault",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from labplane import (
     Unavailable,
     lifecycle,
 )
+from labplane.errors import Fault
 from labplane.vm_routes import vm_object
 
 
@@ -37,7 +38,7 @@ def test_the_console_of_a_running_vm_moves_and_comes_back_when_the_update_fails(
         old, new = vm.console, bench.lab.consoles.last
         assert old
         vm.data["fails"] = ValueError("bug")
-        with pytest.raises(ValueError, match="bug"):
+        with pytest.raises(Fault, match="failed at configure of cat 'A'"):
             await lifecycle.update(vm, {"console": new, "name": "B"})
         assert (vm.name, vm.console, bench.lab.consoles.of(vm)) == ("A", old, [old])
         assert await reachable(old)

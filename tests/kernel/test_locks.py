@@ -105,7 +105,12 @@ def test_requests_that_name_no_vm_or_another_one_do_not_wait(lane: Lane) -> None
     ("error", "status", "message"),
     [
         (Conflict("The cat sits on it."), 409, "The cat sits on it."),
-        (ValueError("a secret"), 500, "labplane failed at this request; its log says why."),
+        (
+            ValueError("a secret"),
+            500,
+            "The plugin testing (labplane-testing 0.1) failed at start of slow 'A' ({vm_id}); "
+            "the server's log says why.",
+        ),
     ],
     ids=["refused", "crashed"],
 )
@@ -114,7 +119,8 @@ def test_the_lock_is_released_after_an_error(error: Exception, status: int, mess
     vm = lane.vm()
     lane.driver.fails["start"] = error
     reply = lane.served.http.post(f"{vm}/start")
-    assert (reply.status_code, reply.json()) == (status, {"status": status, "message": message})
+    said = message.replace("{vm_id}", vm_id(vm))
+    assert (reply.status_code, reply.json()) == (status, {"status": status, "message": said})
     assert lane.served.http.get(vm).json()["status"] == "stopped"
     del lane.driver.fails["start"]
     assert lane.served.http.post(f"{vm}/start").status_code == 204

@@ -12,7 +12,8 @@ import pytest
 from broken import CAUSES, FOLDER, VERSION, entry_points
 from inprocess import PROJECTS, own, settings
 from labplane import VM, Driver, Lab, NotFound, Plugin, Route, Schema, hook
-from labplane.plugins import API, Candidate, PluginError, Report, _candidate, installed
+from labplane.plugins import API, Candidate, PluginError, _candidate, installed
+from labplane.reports import Report
 from labplane.settings import SettingsError
 
 BAD_CONFIG = {"bad-config": {"colour": "green"}}

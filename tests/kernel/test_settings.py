@@ -30,7 +30,7 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings == Settings()
     assert (settings.host, settings.port, settings.local) == ("127.0.0.1", 8000, False)
     assert (settings.console_range, settings.udp_range) == ((2000, 5000), (10000, 20000))
-    assert (settings.api_version, settings.strict, settings.source) == ("1.3.dev1", False, "the settings")
+    assert (settings.api_version, settings.strict, settings.source) == ("auto", False, "the settings")
 
 
 def test_the_command_line_beats_variables_which_beat_the_file_which_beats_the_defaults(tmp_path: Path) -> None:
@@ -63,7 +63,10 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "unclaimed_udp_seconds": ("1", "1", 1),
         "log_level": ('"debug"', "debug", "debug"),
         "access_log": ("true", "true", True),
-        "strict": ("true", "true", True),
+        "strict": ("true", "1", True),
+        "plugins_dir": ('"/srv"', "/srv", "/srv"),
+        "trace_plugins": ("true", "1", True),
+        "driver_seconds": ("7", "7", 7),
         "disabled": ('["a", "b"]', " a, b,", ("a", "b")),
         "plugins": ("{a = {b = 1}}", '{"a": {"b": 1}}', {"a": {"b": 1}}),
     }

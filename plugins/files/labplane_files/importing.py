@@ -28,7 +28,9 @@ async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -
     with file:
         project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
         archive = await asyncio.to_thread(Archive, file, limits)
-        there = {"name": None, "vms": []} if archive.description is None else lab.parse(archive.description, SCHEMA)
+        there: dict[str, Any] = {"name": None, "vms": []}
+        if archive.description is not None:
+            there = await asyncio.to_thread(lab.parse, archive.description, SCHEMA)
         require_kinds(lab, there["vms"])
         name = there["name"] if project["name"] is None else project["name"]
         async with lab.held(project_id) as root:

@@ -23,6 +23,8 @@ from labplane_files.paths import Draft, files_below, open_file
 from labplane_files.unpack import Limits
 
 GIB = 1024**3
+BYTES = "application/octet-stream"
+ARCHIVE = "application/gns3project"
 
 
 class Files(Plugin):
@@ -49,9 +51,9 @@ class Files(Plugin):
         shown: Schema = {"type": "object", "description": "the project"}
         return [
             Route("GET", files, self.list, reply=listed, summary="List a project's files"),
-            Route("GET", file, self.read, summary="Read a file of a project"),
-            Route("POST", file, self.write, summary="Write a file of a project", streams=True),
-            Route("GET", project + "/export", self.export, summary="Export a project as a zip"),
+            Route("GET", file, self.read, summary="Read a file of a project", media=BYTES, refusals=(409,)),
+            Route("POST", file, self.write, summary="Write a file of a project", refusals=(409,), streams=True),
+            Route("GET", project + "/export", self.export, summary="Export a project as a zip", media=ARCHIVE),
             Route(
                 "POST",
                 project + "/import",
@@ -59,6 +61,7 @@ class Files(Plugin):
                 reply=shown,
                 status=201,
                 summary="Import an exported project",
+                refusals=(409,),
                 streams=True,
             ),
         ]
@@ -70,7 +73,7 @@ class Files(Plugin):
     async def read(self, request: Request) -> Any:
         """F-2."""
         file = await asyncio.to_thread(open_file, self._root(request), _path(request))
-        return Download(iter(partial(file.read, PIECE), b""), file.close, "application/octet-stream")
+        return Download(iter(partial(file.read, PIECE), b""), file.close, BYTES)
 
     async def write(self, request: Request) -> None:
         """F-3."""
@@ -92,7 +95,7 @@ class Files(Plugin):
         filename = f'filename="{name}"' if plain else f"filename*=UTF-8''{quote(name, safe='')}"
         pieces = zipped(self._root(request), json.dumps(description, indent=4, sort_keys=True).encode())
         headers = {"Content-Disposition": f"attachment; {filename}"}
-        return Download(pieces, pieces.close, "application/gns3project", headers)
+        return Download(pieces, pieces.close, ARCHIVE, headers)
 
     async def import_(self, request: Request) -> Any:
         """F-9."""

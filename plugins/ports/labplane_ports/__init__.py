@@ -26,8 +26,17 @@ class Ports(Plugin):
         reply: Schema = {"$ref": "labplane:UDPPort"}
         of_project = "/v1/projects/{project_id}/ports/udp"
         return [
-            Route("POST", "/v1/ports/udp", self.allocate, None, reply, 201, "Allocate a UDP port"),
-            Route("POST", of_project, self.allocate_for_project, None, reply, 201, "Allocate a UDP port for a project"),
+            Route("POST", "/v1/ports/udp", self.allocate, None, reply, 201, "Allocate a UDP port", (409,)),
+            Route(
+                "POST",
+                of_project,
+                self.allocate_for_project,
+                None,
+                reply,
+                201,
+                "Allocate a UDP port for a project",
+                (409,),
+            ),
         ]
 
     def allocate(self, _: Request) -> Any:

@@ -72,7 +72,7 @@ class Projects(Plugin):
         project: Schema = {"$ref": "labplane:Project"}
         one = "/v1/projects/{project_id}"
         return [
-            Route("POST", "/v1/projects", self.create, create, project, 201, "Create or open a project"),
+            Route("POST", "/v1/projects", self.create, create, project, 201, "Create or open a project", (409,)),
             Route(
                 "GET",
                 "/v1/projects",
@@ -83,7 +83,7 @@ class Projects(Plugin):
                 "List the open projects",
             ),
             Route("GET", one, self.show, None, project, 200, "Show a project"),
-            Route("PUT", one, self.update, update, project, 200, "Change a project"),
+            Route("PUT", one, self.update, update, project, 200, "Change a project", (409,)),
             Route("DELETE", one, self.delete, status=204, summary="Close a project and delete its files"),
             Route("POST", one + "/commit", self.commit, status=204, summary="Delete the files of deleted VMs"),
             Route("POST", one + "/close", self.close, status=204, summary="Close a project, keep its files"),

@@ -23,8 +23,15 @@ class Server(Plugin):
         interfaces: Schema = {"type": "array", "items": {"$ref": "labplane:Interface"}}
         return [
             Route("GET", "/v1/interfaces", self.interfaces, None, interfaces, 200, "List the network interfaces"),
-            Route("POST", "/v1/server/shutdown", self.shutdown, status=201, summary="Stop the server"),
-            Route("POST", "/v1/config/reload", self.reload, status=201, summary="Read the configuration again"),
+            Route("POST", "/v1/server/shutdown", self.shutdown, status=201, summary="Stop the server", refusals=(409,)),
+            Route(
+                "POST",
+                "/v1/config/reload",
+                self.reload,
+                status=201,
+                summary="Read the configuration again",
+                refusals=(409,),
+            ),
         ]
 
     def interfaces(self, _: Request) -> Any:

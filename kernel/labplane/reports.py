@@ -1,0 +1,39 @@
+"""What became of a plugin: taken in or not, and what it did wrong since."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Report:
+    """state: "active", "disabled", "failed" or "other API version".
+
+    error:      why the plugin was left out.
+    warnings:   what it uses that will go, one sentence each.
+    faults:     how often it raised what is no LabError, blocked the server or was cancelled for taking too long.
+    last_fault: the latest of them.
+    """
+
+    name: str
+    state: str
+    distribution: str
+    version: str
+    api: str
+    hooks: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
+    error: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    faults: int = 0
+    last_fault: str | None = None
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} ({self.source})"
+
+    @property
+    def source(self) -> str:
+        return f"{self.distribution} {self.version}".rstrip()
+
+    def blame(self, fault: str) -> None:
+        """Count a fault."""
+        self.faults += 1
+        self.last_fault = fault

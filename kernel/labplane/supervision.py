@@ -1,0 +1,178 @@
+"""Calls into plugins: timed and bounded, and whatever goes wrong there is put down to the plugin that did it."""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from labplane.errors import Fault, LabError
+from labplane.reports import Report
+from labplane.routing import ClientGone, Request, Route
+
+log = logging.getLogger("labplane")
+
+BLOCKING_SECONDS = 0.1
+GRACE_SECONDS = 5.0
+WATCH_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+
+class Supervisor:
+    """Calls what plugins brought, on the event loop, and keeps book of their faults in their reports.
+
+    limit: seconds that a call may take, asked at each call.
+
+    A call that raises anything but a LabError, or that takes longer than `limit`, ends as a Fault that names the
+    plugin. One that takes too long is cancelled; it has `GRACE_SECONDS` to clean up, then it is abandoned. One that
+    keeps the event loop from everybody else for more than `BLOCKING_SECONDS` is logged, when it is over and already
+    meanwhile.
+    """
+
+    def __init__(self, limit: Callable[[], float]) -> None:
+        self._limit = limit
+        self._steps: list[tuple[Report, str, float]] = []  # that are on the processor, the innermost last
+        self._accounted = 0.0
+        self._over = threading.Event()
+
+    async def call(
+        self, report: Report, what: str, operation: Coroutine[Any, Any, Result], *, bounded: bool = True
+    ) -> Result:
+        """What `operation` returns. Raises LabError only, or is cancelled.
+
+        what:    says in messages what was to be done.
+        bounded: whether it may take no longer than `limit`.
+        """
+        timers: tuple[asyncio.Timeout, ...] = ()
+        limit = self._limit() if bounded else None
+        latest = None if limit is None else limit + GRACE_SECONDS
+        try:
+            with self.step(report, what):
+                try:
+                    awaited = operation.send(None)
+                except StopIteration as end:  # as most do, without a wait: no clock is needed
+                    finished: Result = end.value
+                    return finished
+            async with asyncio.timeout(latest) as grace, asyncio.timeout(limit) as patience:
+                timers = (grace, patience)
+                result: Result = await _Stepwise(self, report, what, operation, awaited, grace)
+                return result
+        except (LabError, ClientGone):
+            raise
+        except TimeoutError as error:
+            if not any(timer.expired() for timer in timers):
+                raise self._fault(report, what, error) from None
+            report.blame(f"{what}: cancelled after {limit:g} seconds")
+            log.error("%s: %s was cancelled after %g seconds", report, what, limit)
+            raise Fault(f"The {report} did not end {what} within {limit:g} seconds; it was cancelled.") from None
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # it is this task that was cancelled, not just something within the plugin
+            raise self._fault(report, what, error) from None
+
+    def supervised(self, report: Report, route: Route) -> Route:
+        """`route` with an endpoint that is called under supervision; bounded if it holds a VM's lock."""
+        if not (isinstance(route, Route) and callable(route.endpoint)):
+            return route  # for the table of routes to refuse
+        endpoint, what = route.endpoint, f"{route.method} {route.path}"
+        bounded = "{vm_id}" in route.path
+
+        def call(request: Request) -> Any:
+            reply = self.run(report, what, endpoint, request)
+            return self.call(report, what, reply, bounded=bounded) if isinstance(reply, Coroutine) else reply
+
+        return replace(route, endpoint=call)
+
+    def run(self, report: Report, what: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What a plain function returns. Raises LabError only."""
+        try:
+            with self.step(report, what):
+                return function(*arguments)
+        except LabError:
+            raise
+        except Exception as error:
+            raise self._fault(report, what, error) from None
+
+    @contextmanager
+    def step(self, report: Report, what: str) -> Iterator[None]:
+        """Measure what is done meanwhile without giving way, without what inner steps account for."""
+        began = time.perf_counter()
+        before = self._accounted
+        self._steps.append((report, what, began))
+        try:
+            yield
+        finally:
+            self._steps.pop()
+            took = time.perf_counter() - began
+            own = took - (self._accounted - before)
+            self._accounted = before + took
+            if own > BLOCKING_SECONDS:
+                report.blame(f"{what}: blocked the server for {own * 1000:.0f} ms")
+                log.warning("%s: %s blocked the server for %.0f ms", report, what, own * 1000)
+
+    def watch(self) -> None:
+        """Begin to look, from a thread, for what blocks the event loop of the calling thread right now."""
+        threading.Thread(target=self._watch, args=[threading.get_ident()], name="watch", daemon=True).start()
+
+    def unwatch(self) -> None:
+        """End what `watch` began."""
+        self._over.set()
+
+    def _watch(self, thread: int) -> None:
+        told = 0.0
+        while not self._over.wait(WATCH_SECONDS):
+            with suppress(IndexError):
+                report, what, began = self._steps[-1]
+                if began != told and time.perf_counter() - began > WATCH_SECONDS:
+                    told = began
+                    stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
+                    log.error("%s: %s is blocking the server. It is here:\n%s", report, what, stack)
+
+    def _fault(self, report: Report, what: str, error: BaseException) -> Fault:
+        report.blame(f"{what}: {type(error).__name__}: {error}".removesuffix(": "))
+        log.error("%s: %s failed", report, what, exc_info=error)
+        return Fault(f"The {report} failed at {what}; the server's log says why.")
+
+
+class _Stepwise:
+    """Awaits what a coroutine awaits, and measures each of its further steps, from one await to the next."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        report: Report,
+        what: str,
+        operation: Coroutine[Any, Any, Any],
+        awaited: Any,
+        grace: asyncio.Timeout,
+    ) -> None:
+        self._supervisor = supervisor
+        self._report, self._what = report, what
+        self._operation = operation
+        self._awaited = awaited
+        self._grace = grace
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        awaited = self._awaited
+        while True:
+            error: BaseException | None = None
+            try:
+                yield awaited
+            except BaseException as thrown:
+                if self._grace.expired():
+                    with suppress(Exception):  # of a coroutine that will not end even now
+                        self._operation.close()
+                    raise
+                error = thrown
+            with self._supervisor.step(self._report, self._what):
+                try:
+                    awaited = self._operation.send(None) if error is None else self._operation.throw(error)
+                except StopIteration as end:
+                    return end.value

@@ -1,0 +1,123 @@
+"""The document of the API says what the routes and schemas say, those of third parties included."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from fragile import Cat, Fragile
+from inprocess import offering, own, settings
+from labplane import Lab, Plugin, Request, Route, Schema, hook
+from labplane.openapi import document
+from labplane.plugins import Candidate
+from labplane.schemas import LabValidator
+from labplane.vm_routes import ACTIONS, actions_of
+
+TREE: Schema = {
+    "type": "object",
+    "properties": {"children": {"type": "array", "items": {"$ref": "#"}}, "$ref": {"$ref": "#/$defs/word"}},
+    "$defs": {"word": {"enum": ["labplane:Not a reference"]}},
+}
+
+
+class Trees(Plugin):
+    @hook
+    def schemas(self) -> Mapping[str, Schema]:
+        return {"Tree": TREE, "Forest": {"type": "array", "items": {"$ref": "labplane:Tree"}}}
+
+    @hook
+    def routes(self) -> Iterable[Route]:
+        word: Schema = {"$defs": {"word": {"type": "string"}}, "properties": {"word": {"$ref": "#/$defs/word"}}}
+        return [
+            Route("PUT", "/v1/trees/{number:int}/{place:path}", _nothing, word, {"$ref": "labplane:Forest"}),
+            Route("GET", "/trees", _nothing, media="text/html", refusals=(404, 418)),
+            Route("DELETE", "/v1/projects/{project_id}/trees", _nothing, status=204),
+        ]
+
+
+def _nothing(_: Request) -> Any:
+    return None
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    trees = Candidate("trees", lambda: Trees, "labplane-trees", "1")
+    return Lab(settings(tmp_path, strict=True), [*own(), offering(Fragile, Cat), trees])
+
+
+def test_the_document_is_valid(lab: Lab) -> None:
+    OpenAPIV31SpecValidator(json.loads(json.dumps(document(lab)))).validate()
+
+
+def test_it_has_each_route_with_its_statuses_and_nothing_else(lab: Lab) -> None:
+    paths = document(lab)["paths"]
+    there = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    routes = {(route.method, route.path.replace(":int", "").replace(":path", "")) for route in lab.routes.routes}
+    cannot = {
+        ("POST", f"/v1/projects/{{project_id}}/{kind}/vms/{{vm_id}}/{action}")
+        for kind, driver in lab.drivers.items()
+        for action in set(ACTIONS) - set(actions_of(driver))
+    }
+    assert cannot < routes
+    assert there == routes - cannot
+    assert paths["/v1/version"]["post"]["responses"].keys() == {"200", "400", "403", "409", "413", "500"}
+    assert paths["/v1/projects/{project_id}/trees"]["delete"]["responses"].keys() == {
+        "204", "400", "403", "404", "413", "500",
+    }  # fmt: skip
+
+
+def test_what_a_third_party_brings_is_there_by_itself(lab: Lab) -> None:
+    found = document(lab)
+    assert {"CatCreate", "CatVM", "FragileUpdate", "Tree"} <= found["components"]["schemas"].keys()
+    create = found["paths"]["/v1/projects/{project_id}/fragile/vms"]["post"]
+    assert create["tags"] == ["fragile"]
+    assert create["requestBody"] == {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/FragileCreate"}}},
+    }
+    page = found["paths"]["/trees"]["get"]["responses"]
+    assert list(page["200"]["content"]) == ["text/html"]
+    assert page["404"] == {"$ref": "#/components/responses/NotFound"}
+    assert page["418"] == {"$ref": "#/components/responses/LabError"}
+    tree = found["paths"]["/v1/trees/{number}/{place}"]["put"]
+    assert [(one["name"], one["schema"]["type"]) for one in tree["parameters"]] == [
+        ("number", "integer"),
+        ("place", "string"),
+    ]
+    assert tree["requestBody"]["required"] is False
+
+
+def references(part: Any) -> Iterable[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_every_reference_leads_somewhere_in_the_document(lab: Lab) -> None:
+    found = document(lab)
+    for reference in set(references(found)):
+        place = found
+        assert reference.startswith("#/"), reference
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step.replace("~1", "/").replace("~0", "~")]
+    schemas = found["components"]["schemas"]
+    assert schemas["Tree"]["properties"]["children"]["items"] == {"$ref": "#/components/schemas/Tree"}
+    assert schemas["Tree"]["$defs"]["word"] == TREE["$defs"]["word"]
+
+
+def test_its_schemas_say_what_the_server_checks(lab: Lab) -> None:
+    """The same verdicts as the schemas that requests are compared with."""
+    found = document(lab)
+    bodies: list[Any] = [{"name": "A"}, {}, {"name": ""}, {"name": "A", "console": 0}, {"name": "A", "size": "big"}]
+    for body in bodies:
+        there = lab.schemas.compile({"$ref": "labplane:FragileCreate"}, "here").is_valid(body)
+        documented = {**found, "$ref": "#/components/schemas/FragileCreate"}
+        assert LabValidator(documented).is_valid(body) == there
