@@ -25,6 +25,11 @@ WITHOUT_A_METHOD = {
     ("POST", "/v1/version"): "a question of desktop programs; a script compares what version() says",
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",
+    ("GET", "/v1/projects/{project_id}/files"): "what it lists is fetched without this client",
+    ("GET", "/v1/projects/{project_id}/files/{path}"): "no JSON: a stream of bytes, for any HTTP client",
+    ("POST", "/v1/projects/{project_id}/files/{path}"): "likewise",
+    ("GET", "/v1/projects/{project_id}/export"): "likewise",
+    ("POST", "/v1/projects/{project_id}/import"): "likewise",
 }  # call() is there for them
 
 METHODS = {name for name, member in vars(Operations).items() if isinstance(member, operation)}

@@ -67,6 +67,7 @@ def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_
     names = {path.name for path in site_packages.iterdir()}
     ours = {
         "labplane",
+        "labplane_files",
         "labplane_projects",
         "labplane_ports",
         "labplane_pytest",
@@ -178,6 +179,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
     server: Server, reports: dict[str, dict[str, Any]]
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
+        "labplane files",
         "labplane ports",
         "labplane projects",
         "labplane server",

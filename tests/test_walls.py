@@ -35,7 +35,7 @@ GROUND_FLOOR = {
 AROUND_THE_KERNEL = {"cli", "client", "demo", "demo_labs", "gns3_server", "ini", "scaffold", "serving", "__main__"}
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
+MOST_LINES_OF_CODE_IN_THE_KERNEL = 3500
 MOST_LINES_OF_CODE_IN_THE_CLIENT = 200
 
 
@@ -75,7 +75,7 @@ def shown(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
-    assert {"labplane_projects", "labplane_ports", "labplane_vpcs", "labplane_switch"} <= {
+    assert {"labplane_files", "labplane_projects", "labplane_ports", "labplane_vpcs", "labplane_switch"} <= {
         path.parent.name for path in PLUGINS
     }
 
