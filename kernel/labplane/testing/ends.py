@@ -99,8 +99,7 @@ class EndTests:
 def _leaves_nothing(machines: Machines) -> Iterator[None]:
     processes = machines.server.processes()
     yield
-    left = {pid: name for pid, name in machines.server.processes().items() if pid not in processes}
-    assert not left, f"processes are left: {left}"
+    machines.nothing_new(processes, "it was gone")
     until(lambda: machines.server.processes().keys() >= set(machines.server.children()), "ended processes to be reaped")
     _no_traceback(machines)
 

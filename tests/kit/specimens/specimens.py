@@ -125,7 +125,7 @@ class HastyStop(Reference):
     async def stop(self, vm: VM) -> None:
         process, vm.data["process"] = vm.data["process"], None
         self.close_console(vm)
-        asyncio.get_running_loop().call_later(0.2, process.kill)
+        asyncio.get_running_loop().call_later(1.0, process.kill)
 
 
 class Daemon(Reference):
