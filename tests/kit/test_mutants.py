@@ -67,6 +67,14 @@ CATCHES: Mapping[str, Catch] = {
     "NoNIOs": Catch("test_a_port_takes_every_type_of_nio_that_is_published", "Not now."),
     "CrashingRewiring": Catch("test_a_vm_that_runs_can_be_rewired", "KeyError"),
     "CrashingResume": Catch("test_a_vm_is_suspended_and_resumed", "AttributeError"),
+    "StuckReload": Catch("test_a_stopped_vm_can_be_reloaded", "answered 500"),
+    "StuckWhenSuspended": Catch("test_a_suspended_vm_can_be_stopped", "Resume it first."),
+    "ConsoleOnce": Catch("test_its_console_is_there_again_after_a_restart", "does not take a viewer"),
+    "LostAtTheEnd": Catch(
+        "test_vms_that_are_deleted_or_closed_while_they_run_leave_no_descriptor", "left descriptors open: /dev/null"
+    ),
+    "Restless": Catch("test_a_vm_is_shown_and_listed_from_create_to_delete", "show differs from the reply to create"),
+    "Choosy": Catch("test_a_vm_takes_what_it_shows", "At least one tag."),
     "FailingFarewell": Catch(REMOVED, "KeyError: 'notes'"),
 }
 

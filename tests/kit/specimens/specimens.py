@@ -365,6 +365,42 @@ class CrashingResume(Reference):
         vm.data["process"].resume()
 
 
+class StuckReload(Reference):
+    async def reload(self, vm: VM) -> None:
+        await self.stop(vm)
+        await self.start(vm)
+
+
+class StuckWhenSuspended(Reference):
+    async def stop(self, vm: VM) -> None:
+        if vm.status == "suspended":
+            raise Conflict("Resume it first.")
+        await super().stop(vm)
+
+
+class ConsoleOnce(Reference):
+    async def open_console(self, vm: VM) -> None:
+        if "console" not in vm.data:
+            await super().open_console(vm)
+
+
+class LostAtTheEnd(Reference):
+    async def removed(self, vm: VM) -> None:
+        os.open("/dev/null", os.O_RDONLY)
+
+
+class Restless(Reference):
+    async def show(self, vm: VM) -> Mapping[str, Any]:
+        vm.data["shown"] = vm.data.get("shown", 0) + 1
+        return {**await super().show(vm), "pid": vm.data["shown"]}
+
+
+class Choosy(Reference):
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        if "tags" in changes and not changes["tags"]:
+            raise BadRequest("At least one tag.")
+
+
 class FailingFarewell(Reference):
     async def removed(self, vm: VM) -> None:
         del vm.data["notes"]
