@@ -17,7 +17,7 @@ from labplane.plugins import installed
 TREE = Path(__file__).parent.parent
 KERNEL = {path.stem: path for path in sorted((TREE / "kernel" / "labplane").glob("*.py"))}
 KIT = {path.stem: path for path in sorted((TREE / "kernel" / "labplane" / "testing").glob("*.py"))}
-PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/**/*.py")])
+PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/labplane_*/**/*.py")])
 GROUND_FLOOR = {
     "replies": set[str](),
     "shortcut": set[str](),
@@ -28,10 +28,11 @@ GROUND_FLOOR = {
     "logfile": set[str](),
     "errors": {"replies"},
     "ports": {"errors"},
+    "rhost": {"errors"},
     "jsonbody": {"errors"},
     "processes": {"confinement", "errors", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "gns3_server", "ini", "serving", "__main__"}  # what runs it, and a client of it
+AROUND_THE_KERNEL = {"cli", "demo", "demo_labs", "gns3_server", "ini", "scaffold", "serving", "__main__"}
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_KERNEL = 3000
@@ -73,7 +74,9 @@ def shown(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
-    assert {"labplane_projects", "labplane_ports", "labplane_vpcs"} <= {path.parent.name for path in PLUGINS}
+    assert {"labplane_projects", "labplane_ports", "labplane_vpcs", "labplane_switch"} <= {
+        path.parent.name for path in PLUGINS
+    }
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=shown)
@@ -150,14 +153,14 @@ def test_every_hook_is_used_in_tree(name: str) -> None:
 @pytest.mark.parametrize("name", hookspecs.HOOKS)
 def test_every_hook_is_documented_with_its_exact_arguments(name: str) -> None:
     wanted = list(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
-    text = (TREE / "docs" / "plugins.md").read_text()
+    text = (TREE / "docs" / "hooks.md").read_text()
     documented = [
         [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
         for arguments in re.findall(rf"\b{name}\(([^)]*)\)", text)
     ]
-    assert wanted in documented, f"docs/plugins.md lacks {name}({', '.join(wanted)})"
+    assert wanted in documented, f"docs/hooks.md lacks {name}({', '.join(wanted)})"
     wrong = [arguments for arguments in documented if "self" in arguments and arguments != wanted]
-    assert not wrong, f"docs/plugins.md says {name}({', '.join(wrong[0])})"
+    assert not wrong, f"docs/hooks.md says {name}({', '.join(wrong[0])})"
 
 
 @pytest.mark.parametrize("path", [*KERNEL.values(), *KIT.values(), *PLUGINS], ids=shown)

@@ -89,7 +89,7 @@ class Lab:
         return directory
 
     def project_owner(self, project_id: str) -> str:
-        """The owner under which a project itself holds leases."""
+        """The owner under which a project itself holds leases: ports that were asked for and are not yet used."""
         return f"project {project_id}"
 
     async def close(self, project_id: str) -> None:

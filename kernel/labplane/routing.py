@@ -33,7 +33,7 @@ _parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
 class Request:
     """What an endpoint gets.
 
-    body:   the parsed JSON; {} when the request had none.
+    body:   the parsed JSON, which fits the route's schema; {} when the request had none.
     path:   the parameters of the route's path; ids in lower case.
     vm:     the VM whose ``{vm_id}`` the path names, its lock held; else None.
     scope:  the ASGI scope, for whoever needs more.
@@ -57,14 +57,16 @@ Endpoint = Callable[[Request], Any]
 class Route:
     """One method at one path.
 
-    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A parameter named
-              ``project_id`` or ``vm_id`` is checked to exist before the endpoint runs; with ``vm_id`` the VM's lock is
-              held.
-    endpoint: ``def endpoint(request)``, async if it has to wait for anything; returns what the reply says, None for no
-              body, or a Starlette Response.
+    method:   GET, POST, PUT, PATCH or DELETE. Anything but GET runs to its end even if the client hangs up.
+    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A ``project_id`` is
+              checked to be the id of an open project, a ``vm_id`` to be a VM (of that project, if both are there),
+              before the endpoint runs; with ``vm_id`` the VM's lock is held.
+    endpoint: ``def endpoint(request)``, async if it has to wait for anything (a plain one must not block); returns
+              what the reply says in JSON types, None for no body, or a Starlette Response.
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
+    summary:  a few words for the documentation: "Count the VMs".
     refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
               may meet (400, 403, 413, 500), nor 404 for a ``project_id`` or ``vm_id`` in the path.
     media:    the content type of a successful reply.

@@ -24,7 +24,7 @@ def pytest_in(folder: Path, python: Path | str, *options: str) -> subprocess.Com
 def written(tmp_path: Path) -> str:
     """The test of labplane-echo, for an environment in which there are plugins too that must be disabled."""
     (tmp_path / "labplane.toml").write_text(CONFIG)
-    text = (ECHO / "test_labplane_echo.py").read_text()
+    text = (ECHO / "tests" / "test_echo.py").read_text()
     return f"{text}    options = ('--config', {str(tmp_path / 'labplane.toml')!r})\n"
 
 
@@ -54,7 +54,7 @@ def test_a_kind_that_nobody_brings_is_told_with_what_became_of_each_plugin(
     (tmp_path / "test_typo.py").write_text(written.replace('"echo"', '"ecko"'))
     done = pytest_in(tmp_path, stranger / "python", "-q", "-x")
     assert done.returncode == 1
-    assert "The server has no driver of the kind 'ecko', only echo, vpcs." in done.stdout
+    assert "The server has no driver of the kind 'ecko', only echo, switch, vpcs." in done.stdout
     assert "constructor of labplane-broken: OSError: in a constructor" in done.stdout
 
 

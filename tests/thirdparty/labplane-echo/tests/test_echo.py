@@ -1,3 +1,5 @@
+"""VMs of the kind "echo" keep what labplane promises of every VM."""
+
 from labplane.testing import DriverTests
 
 
