@@ -51,7 +51,7 @@ CATCHES: Mapping[str, Catch] = {
     "IgnoredSetting": Catch("test_settings_that_are_given_are_answered", "'speed' was changed to 'fast'"),
     "MissingMember": Catch(OBJECT, "lacks speed, which the schema publishes"),
     "WrongType": Catch(OBJECT, "'count' must be of type integer, not string"),
-    "NoNull": Catch(OBJECT, "'size' must be of type integer, not null"),
+    "NoNull": Catch(OBJECT, "no default and is not given is null"),
     "CrashingSetting": Catch("test_any_settings_that_fit_the_schema_make_a_vm_or_are_refused", "UnicodeEncodeError"),
     "CrashingUpdate": Catch(UPDATE, "ZeroDivisionError"),
     "CrashingStart": Catch("test_whatever_settings_it_took_start_works_or_is_refused", "UnicodeEncodeError"),
@@ -67,6 +67,14 @@ CATCHES: Mapping[str, Catch] = {
     "NoNIOs": Catch("test_a_port_takes_every_type_of_nio_that_is_published", "Not now."),
     "CrashingRewiring": Catch("test_a_vm_that_runs_can_be_rewired", "KeyError"),
     "CrashingResume": Catch("test_a_vm_is_suspended_and_resumed", "AttributeError"),
+    "StuckReload": Catch("test_a_stopped_vm_can_be_reloaded", "answered 500"),
+    "StuckWhenSuspended": Catch("test_a_suspended_vm_can_be_stopped", "Resume it first."),
+    "ConsoleOnce": Catch("test_its_console_is_there_again_after_a_restart", "does not take a viewer"),
+    "LostAtTheEnd": Catch(
+        "test_vms_that_are_deleted_or_closed_while_they_run_leave_no_descriptor", "left descriptors open: /dev/null"
+    ),
+    "Restless": Catch("test_a_vm_is_shown_and_listed_from_create_to_delete", "show differs from the reply to create"),
+    "Choosy": Catch("test_a_vm_takes_what_it_shows", "At least one tag."),
     "FailingFarewell": Catch(REMOVED, "KeyError: 'notes'"),
 }
 
@@ -77,9 +85,9 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     mutants = list(CATCHES)
     halves = [(tmp_path_factory.mktemp("mutants"), mutants[half::2]) for half in range(2)]
     runs = [_pytest(folder, half) for folder, half in halves]
+    outputs = [run.communicate()[0] for run in runs]
     said: dict[str, str] = {}
-    for run, (folder, half) in zip(runs, halves, strict=True):
-        output, _ = run.communicate()
+    for run, output, (folder, half) in zip(runs, outputs, halves, strict=True):
         assert run.returncode == 1, output
         verdicts = dict(_verdicts(folder / "verdicts.xml"))
         assert verdicts.keys() == set(half), output

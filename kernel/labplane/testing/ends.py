@@ -90,7 +90,8 @@ class EndTests:
         ran = machines.server.processes()
         returncode = machines.server.stop()
         assert returncode in (0, -signal.SIGTERM), f"the server ended with {returncode}. {machines.news}"
-        left = {one.pid: one.name for one in host.processes() if one.pid in ran and one.runs}
+        left = machines.server.processes()  # who works in its projects, and who ran and has another parent by now
+        left |= {one.pid: one.name for one in host.processes() if one.pid in ran and one.runs}
         assert not left, f"when the server had ended, there were processes still: {left}"
         _no_traceback(machines)
 
@@ -99,8 +100,7 @@ class EndTests:
 def _leaves_nothing(machines: Machines) -> Iterator[None]:
     processes = machines.server.processes()
     yield
-    left = {pid: name for pid, name in machines.server.processes().items() if pid not in processes}
-    assert not left, f"processes are left: {left}"
+    machines.nothing_new(processes, "it was gone")
     until(lambda: machines.server.processes().keys() >= set(machines.server.children()), "ended processes to be reaped")
     _no_traceback(machines)
 

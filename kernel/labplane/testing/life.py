@@ -36,7 +36,7 @@ class LifeTests:
         before = machines.server.processes()
         vm = machines.running()
         machines.stop(vm)
-        _nothing_new(machines, before, "when stop had answered")
+        machines.nothing_new(before, "stop had answered")
         machines.stays(vm, "stopped")
         machines.stop(vm)
 
@@ -74,10 +74,10 @@ class LifeTests:
         assert len(second) <= len(first), (
             f"{CROWD} starts at once made {len(second)} processes, where one start makes {len(first)}"
         )
-        before = machines.server.processes().keys() - second
+        before = {pid: name for pid, name in machines.server.processes().items() if pid not in second}
         for reply in machines.together(f"{other}/stop", CROWD):
             assert reply.status_code == 204, f"one of {CROWD} stops at once answered {reply.status_code}: {reply.text}"
-        assert machines.server.processes().keys() <= before, "a process outlived the stops"
+        machines.nothing_new(before, f"{CROWD} stops at once had answered")
 
     def test_an_action_that_it_lacks_is_a_405_that_names_those_it_has(
         self, machines: Machines, published: Published
@@ -115,7 +115,7 @@ class LifeTests:
         vm = machines.running()
         machines.ask("POST", f"{vm}/suspend", 204)
         machines.stop(vm)
-        _nothing_new(machines, before, "when stop of the suspended VM had answered")
+        machines.nothing_new(before, "stop of the suspended VM had answered")
 
     def test_the_end_of_its_emulator_is_noticed_within_a_second(self, machines: Machines) -> None:
         before = machines.server.processes().keys()
@@ -162,7 +162,7 @@ class LifeTests:
         if reply.status_code != 204:
             message(reply, 409)
             machines.stays(vm, "stopped")
-            _nothing_new(machines, before, "when start was refused")
+            machines.nothing_new(before, "start was refused")
 
 
 def _needs(published: Published, *actions: str) -> None:
@@ -180,8 +180,3 @@ def _are_still_its_own(machines: Machines, lports: Mapping[Port, int], console: 
     for port, lport in lports.items():
         reply = machines.send("POST", nio_path(other, port), {**machines.nio_udp(), "lport": lport})
         assert reply.status_code == 409, f"another VM gets the lport {lport} of a stopped one"
-
-
-def _nothing_new(machines: Machines, before: dict[int, str], when: str) -> None:
-    left = {pid: name for pid, name in machines.server.processes().items() if pid not in before}
-    assert not left, f"{when}, there were processes still: {left}"

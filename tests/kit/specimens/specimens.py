@@ -125,7 +125,7 @@ class HastyStop(Reference):
     async def stop(self, vm: VM) -> None:
         process, vm.data["process"] = vm.data["process"], None
         self.close_console(vm)
-        asyncio.get_running_loop().call_later(0.2, process.kill)
+        asyncio.get_running_loop().call_later(1.0, process.kill)
 
 
 class Daemon(Reference):
@@ -363,6 +363,42 @@ class CrashingRewiring(Reference):
 class CrashingResume(Reference):
     async def resume(self, vm: VM) -> None:
         vm.data["process"].resume()
+
+
+class StuckReload(Reference):
+    async def reload(self, vm: VM) -> None:
+        await self.stop(vm)
+        await self.start(vm)
+
+
+class StuckWhenSuspended(Reference):
+    async def stop(self, vm: VM) -> None:
+        if vm.status == "suspended":
+            raise Conflict("Resume it first.")
+        await super().stop(vm)
+
+
+class ConsoleOnce(Reference):
+    async def open_console(self, vm: VM) -> None:
+        if "console" not in vm.data:
+            await super().open_console(vm)
+
+
+class LostAtTheEnd(Reference):
+    async def removed(self, vm: VM) -> None:
+        os.open("/dev/null", os.O_RDONLY)
+
+
+class Restless(Reference):
+    async def show(self, vm: VM) -> Mapping[str, Any]:
+        vm.data["shown"] = vm.data.get("shown", 0) + 1
+        return {**await super().show(vm), "pid": vm.data["shown"]}
+
+
+class Choosy(Reference):
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        if "tags" in changes and not changes["tags"]:
+            raise BadRequest("At least one tag.")
 
 
 class FailingFarewell(Reference):
