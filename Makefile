@@ -1,4 +1,4 @@
-.PHONY: help check test bench demo clean
+.PHONY: help check test docs bench demo clean
 
 help:
 	@./run --help
@@ -8,6 +8,9 @@ check:
 
 test:
 	./run tests
+
+docs:
+	./run docs
 
 bench:
 	./run bench

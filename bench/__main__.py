@@ -21,6 +21,7 @@ from bench.effort import Effort
 from bench.measure_idle import idle
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
+from bench.measure_switch import switch
 from bench.measure_vms import start, storm
 from bench.table import Row, markdown
 
@@ -33,6 +34,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "link": link,
     "start": start,
     "storm": storm,
+    "switch": switch,
     "idle": idle,
 }
 

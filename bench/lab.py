@@ -45,10 +45,10 @@ class Lab:
             machines.append(Machine(path, vm["console"], lport))
         return machines
 
-    def nio(self, vm: str, lport: int, rport: int) -> bytes:
-        """The request that links `vm`."""
+    def nio(self, vm: str, lport: int, rport: int, port: int = 0) -> bytes:
+        """The request that links a port of `vm`."""
         nio = {"type": "nio_udp", "lport": lport, "rhost": "127.0.0.1", "rport": rport}
-        return encode("POST", f"{vm}/adapters/0/ports/0/nio", nio)
+        return encode("POST", f"{vm}/adapters/0/ports/{port}/nio", nio)
 
     async def delete(self, project: str) -> None:
         """Delete the project; whatever runs in it ends."""

@@ -56,22 +56,35 @@ def floor() -> Iterator[Server]:
 
 
 @contextmanager
+def forwarder(near: tuple[int, int], far: tuple[int, int]) -> Iterator[Server]:
+    """A fresh bare forwarder between two UDP links, see bench/forwarder.py; near, far: their ports at both ends."""
+    with _running([sys.executable, "-m", "bench.forwarder", *map(str, (*near, *far))]) as server:
+        yield server
+
+
+@contextmanager
 def both() -> Iterator[tuple[Server, Server]]:
-    """labplane and its floor, both on one processor, whoever asks them on another.
+    """labplane and its floor on one processor."""
+    with labplane() as ours, floor() as bare, on_one_processor(ours, bare):
+        yield ours, bare
+
+
+@contextmanager
+def on_one_processor(*servers: Server) -> Iterator[None]:
+    """Have these on one processor, and whoever asks them on another.
 
     Only one of them has work at a time. Left to the scheduler, one of the two ends up beside the client and the other
     has a processor to itself, which makes a difference of a factor of two and more.
     """
     processors = os.sched_getaffinity(0)
-    with labplane() as ours, floor() as bare:
-        if len(processors) > 1:
-            os.sched_setaffinity(0, {min(processors)})
-            for server in (ours, bare):
-                os.sched_setaffinity(server.pid, {max(processors)})
-        try:
-            yield ours, bare
-        finally:
-            os.sched_setaffinity(0, processors)
+    if len(processors) > 1:
+        os.sched_setaffinity(0, {min(processors)})
+        for server in servers:
+            os.sched_setaffinity(server.pid, {max(processors)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, processors)
 
 
 def announce(port: int) -> str:

@@ -7,16 +7,20 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parent.parent
-THIRD_PARTIES = TREE / "tests" / "thirdparty"
+STRANGERS = [*sorted(TREE.glob("tests/thirdparty/labplane-*")), *sorted(TREE.glob("drivers/labplane-*"))]
+
+collect_ignore = ["thirdparty"]  # their tests run where they are installed
+
+collect_ignore = ["thirdparty"]  # whose tests run where it is installed
 
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin directory of a fresh environment in which pip has installed labplane and two third-party plugins."""
+    """The bin directory of a fresh environment in which pip has put labplane, its kit, and all strangers beside it."""
     home = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    # The backend is installed once and shared, instead of once for each of the three builds.
-    for what in (["hatchling>=1.25"], ["--no-build-isolation", TREE, *sorted(THIRD_PARTIES.glob("labplane-*"))]):
+    # The backend is installed once and shared, instead of once for each of the builds.
+    for what in (["hatchling>=1.25"], ["--no-build-isolation", f"{TREE}[testing]", *STRANGERS]):
         command = [home / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", *what]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

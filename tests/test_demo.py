@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,16 +19,24 @@ from support import DEADLINE, Server, running, until
 COMMAND = [sys.executable, "-m", "labplane", "demo"]
 
 
+class Visit(NamedTuple):
+    """A server, and two demos that play at it while other tests go on; most of a demo is waiting."""
+
+    server: Server
+    linked: subprocess.Popen[str]
+    switched: subprocess.Popen[str]
+
+
 @pytest.fixture(scope="module")
-def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
-    """A server, and a demo that plays at it while other tests go on; most of a demo is waiting."""
-    with running(tmp_path_factory.mktemp("visit") / "projects") as server:
-        command = [*COMMAND, "--exit", "--url", f"{server.url}/"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playing:
-            try:
-                yield server, playing
-            finally:
-                playing.kill()
+def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
+    with running(tmp_path_factory.mktemp("visit") / "projects") as server, ExitStack() as stack:
+        playing = []
+        for options in ([], ["--switch"]):
+            command = [*COMMAND, "--exit", "--url", f"{server.url}/", *options]
+            demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            playing.append(stack.enter_context(demo))
+            stack.callback(demo.kill)
+        yield Visit(server, *playing)
 
 
 @pytest.mark.usefixtures("visit")
@@ -42,15 +52,28 @@ def test_the_demo_ends_with_a_ping_and_leaves_nothing() -> None:
     assert not Path(directory[1]).exists()
 
 
-def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(
-    visit: tuple[Server, subprocess.Popen[str]],
-) -> None:
-    server, playing = visit
-    output, _ = playing.communicate(timeout=120)
-    assert playing.returncode == 0, output
-    assert f"$ telnet 127.0.0.1 {server.consoles[0]}" in output
-    assert server.http.get("/v1/projects").json() == []
-    assert server.children() == []
+def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(visit: Visit) -> None:
+    outputs = []
+    for playing in (visit.linked, visit.switched):
+        output, _ = playing.communicate(timeout=120)
+        assert playing.returncode == 0, output
+        outputs.append(output)
+    assert any(f"$ telnet 127.0.0.1 {visit.server.consoles[0]}" in output for output in outputs)
+    assert visit.server.http.get("/v1/projects").json() == []
+    assert visit.server.children() == []
+
+    _, switched = outputs
+    assert len(re.findall(r"^192\.168\.1\.[123] icmp_seq=1 ttl=64", switched, re.MULTILINE)) == 3
+    assert '"mac_table_size": 3' in switched
+
+
+def test_without_a_switch_the_demo_says_what_to_install() -> None:
+    environment = {**os.environ, "LABPLANE_DISABLED": "switch"}
+    command = [*COMMAND, "--switch", "--exit"]
+    played = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert played.returncode == 1
+    assert "pip install ./drivers/labplane-switch" in played.stdout.splitlines()[-1]
+    assert "curl" not in played.stdout
 
 
 def test_the_demo_keeps_the_lab_until_ctrl_c(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,22 @@ import click
 import pytest
 
 import labplane
+import labplane.testing
 from labplane import gns3_server, hookspecs
-from labplane.cli import serve
+from labplane.cli import new_plugin, serve
 from labplane.ini import Ini
 from labplane.lab import Lab
 from labplane.openapi import ALWAYS
 from labplane.plugins import installed
+from labplane.scaffold import FLAVOURS
 from labplane.settings import Settings
+from labplane.vm_routes import ACTIONS
 from support import Server, Viewer, running
 
 TREE = Path(__file__).parent.parent
 PAGES = {path.name: path.read_text() for path in [*TREE.glob("*.md"), *TREE.glob("docs/*.md")]}
 README, API = PAGES["README.md"], PAGES["api.md"]
-RULE = r"(?<![\w-])([VPUIMNSATELCQBO]-\d{1,2})(?![\w-]|\.\d)"
+RULE = r"(?<![\w-])([VPUIMNSATELCQBOF]-\d{1,2})(?![\w-]|\.\d)"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -67,7 +71,9 @@ def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
 def test_every_rule_that_is_cited_exists() -> None:
     rules = set(re.findall(r"\*\*([A-Z]-\d+)\*\*", API))
     assert len(rules) > 100
-    sources = [path for folder in ("kernel", "plugins", "tests", "bench") for path in (TREE / folder).rglob("*.py")]
+    sources = [
+        path for folder in ("kernel", "plugins", "drivers", "tests", "bench") for path in (TREE / folder).rglob("*.py")
+    ]
     assert len(sources) > 40
     for name, text in [*PAGES.items(), *((path.name, path.read_text()) for path in sources)]:
         unknown = set(re.findall(RULE, text)) - rules
@@ -82,8 +88,14 @@ def test_no_rule_is_defined_twice() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_between_the_pages_lead_somewhere(page: str) -> None:
     folder = TREE if (TREE / page).exists() else TREE / "docs"
-    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
-        assert target.startswith("https://") or (folder / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", PAGES[page]):
+        if target.startswith("https://"):
+            continue
+        assert (folder / target).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", PAGES[Path(target).name or page], re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{target}#{anchor}"
 
 
 def test_the_settings_are_all_there_with_their_defaults() -> None:
@@ -159,6 +171,8 @@ def test_every_room_of_the_house_is_on_the_plan() -> None:
     plan = [code(row[0]) for row in rows(PAGES["architecture.md"], "Rooms of")]
     kernel = {path.name for path in (TREE / "kernel" / "labplane").glob("*.py")}
     assert set(plan) == kernel
+    kit = {code(row[0]) for row in rows(PAGES["architecture.md"], "The conformance kit for")}
+    assert kit == {path.name for path in (TREE / "kernel" / "labplane" / "testing").glob("*.py")}
     plugins = {code(row[0]) for row in rows(PAGES["architecture.md"], "Plugins:")}
     assert plugins == {f"plugins/{path.name}/" for path in (TREE / "plugins").iterdir() if path.is_dir()}
 
@@ -177,38 +191,113 @@ def test_imports_run_down_the_plan() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((TREE / "pyproject.toml").read_text())
-    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    optional = project["project"]["optional-dependencies"]
+    dev = project["dependency-groups"]["dev"]
+    own = [f"labplane[{extra}]" for extra in optional]
+    assert set(own) <= set(dev), "who develops labplane has all that its users may have"
+    extras = [requirement for requirements in optional.values() for requirement in requirements]
+    needed = [*project["project"]["dependencies"], *extras, *(one for one in dev if one not in own)]
     documented = [code(row[0]) for row in rows(PAGES["architecture.md"], "## Dependencies")]
     assert documented == [re.split("[<>=]", requirement)[0] for requirement in needed]
 
 
+GENERATED = {"plugins.md", "hooks.md", "drivers.md"}
+REFERENCE = PAGES["hooks.md"] + PAGES["drivers.md"]
+
+
+def test_the_generated_pages_are_as_the_source_has_them() -> None:
+    """`make docs` writes them anew."""
+    assert {name for name, text in PAGES.items() if "[[[cog" in text} == GENERATED
+    for command in ("--check", "-r"):
+        assert f"cogapp {command} $generated" in (TREE / "run").read_text()
+    (listed,) = re.findall(r"^generated='(.*)'$", (TREE / "run").read_text(), re.MULTILINE)
+    assert {Path(word).name for word in listed.split() if word.endswith(".md")} == GENERATED
+    done = subprocess.run(
+        [sys.executable, "-m", "cogapp", "--check", *listed.split()],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_tutorial_is_the_tested_plugin() -> None:
+    """All of its code is tests/thirdparty's, which the suite installs and tests, or that of a plugin of labplane's."""
     echo = TREE / "tests" / "thirdparty" / "labplane-echo"
-    assert blocks(PAGES["plugins.md"], "python")[0] == (echo / "labplane_echo.py").read_text()
-    assert blocks(PAGES["plugins.md"], "toml")[0] == (echo / "pyproject.toml").read_text()
+    module, test, settings, route = blocks(PAGES["plugins.md"], "python")
+    assert module == (echo / "labplane_echo.py").read_text()
+    assert blocks(PAGES["plugins.md"], "toml") == [(echo / "pyproject.toml").read_text()]
+    assert test == (echo / "tests" / "test_echo.py").read_text()
+    assert route == (echo / "tests" / "test_count.py").read_text()
+    assert settings in (TREE / "plugins" / "vpcs" / "labplane_vpcs" / "__init__.py").read_text()
+
+
+def test_the_table_of_flavours_is_that_of_new_plugin() -> None:
+    table = rows(PAGES["plugins.md"], "## A plugin in three commands")
+    assert [code(row[0]) for row in table] == [f"--{flavour}" for flavour in FLAVOURS]
+    options = {option for parameter in new_plugin.params for option in parameter.opts}
+    assert {"--kind", *(code(row[0]) for row in table)} <= options
+
+
+def test_the_test_of_the_tutorial_is_the_tested_one() -> None:
+    echo = TREE / "tests" / "thirdparty" / "labplane-echo"
+    assert blocks(PAGES["testing.md"], "python")[0] == (echo / "tests" / "test_echo.py").read_text()
+
+
+def test_all_that_an_author_can_say_to_the_kit_or_use_of_it_is_documented() -> None:
+    attributes = set(inspect.get_annotations(labplane.testing.DriverTests))
+    assert attributes == {code(row[0]) for row in rows(PAGES["testing.md"], "## What you can say")}
+    for name in labplane.testing.__all__:
+        assert re.search(rf"`{name}\b", PAGES["testing.md"]), name
 
 
 @pytest.mark.parametrize("name", hookspecs.HOOKS)
 def test_every_hook_has_its_heading(name: str) -> None:
     parameters = ", ".join(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
-    assert f"\n#### `{name}({parameters})`\n" in PAGES["plugins.md"]
+    assert f"\n### `{name}({parameters})`\n" in PAGES["hooks.md"]
 
 
 def test_everything_public_is_in_the_reference() -> None:
-    assert [name for name in labplane.__all__ if not re.search(rf"\b{name}\b", PAGES["plugins.md"])] == []
+    assert [name for name in labplane.__all__ if not re.search(rf"`(async )?@?(labplane\.)?{name}\b", REFERENCE)] == []
 
 
 @pytest.mark.parametrize("cls", [labplane.Driver, labplane.ProcessDriver])
 def test_everything_that_a_driver_can_override_is_in_the_reference(cls: type) -> None:
+    section = PAGES["drivers.md"].partition(f"\n## `{cls.__name__}`\n")[2].partition("\n## ")[0]
     for name, member in vars(cls).items():
         if name.startswith("_"):
             continue
         if inspect.isfunction(member):
             prefix = "async " if inspect.iscoroutinefunction(member) else ""
-            signature = f"`{prefix}{name}({', '.join(inspect.signature(member).parameters)})`"
-            assert signature in PAGES["plugins.md"]
+            heading = f"\n### `{prefix}{name}({', '.join(inspect.signature(member).parameters)})`\n"
+            assert heading in section
+        elif isinstance(member, property):
+            assert f"\n### `{name}`\n" in section
         else:
-            assert f"| `{name}` |" in PAGES["plugins.md"]
+            assert re.search(rf"^{name}: ", section, re.MULTILINE)
+            assert f"| `{name}` |" in section or hasattr(cls.__base__, name)
+
+
+@pytest.mark.parametrize(
+    "action", [*(action for action in ACTIONS if action not in ("start", "stop")), "connect", "disconnect"]
+)
+def test_every_method_that_a_driver_need_not_have_is_in_the_reference(action: str) -> None:
+    section = PAGES["drivers.md"].partition("\n### Methods that a driver need not have\n")[2].partition("\n##")[0]
+    assert f"async def {action}(self, vm: VM" in section
+
+
+def test_whatever_the_plugins_use_of_the_lab_is_in_the_reference() -> None:
+    section = PAGES["drivers.md"].partition("\n## `Lab`\n")[2]
+    sources = [path for path in (TREE / "plugins").rglob("*.py") if "lab." in path.read_text()]
+    used = {name for path in sources for name in re.findall(r"\blab\.(?:\w+\.)?(\w+)", path.read_text())}
+    assert used > {"project_dir", "at_end", "lease", "comes_free"}
+    settings = {"local", "projects_path"}
+    assert [
+        name
+        for name in used - settings
+        if not re.search(rf"^\| `{name}` |^###.*`(async )?{name}\b", section, re.MULTILINE)
+    ] == []
 
 
 class Session:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from broken import CAUSES, CONFIG, VERSION
-from support import Server, Viewer, free_range, running
+from support import DEADLINE, Server, Viewer, free_range, running
 
 BROKEN = "labplane-broken"
 
@@ -64,16 +65,24 @@ def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.Comple
 def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(stranger: Path) -> None:
     site_packages = next((stranger.parent / "lib").glob("python*/site-packages"))
     names = {path.name for path in site_packages.iterdir()}
-    ours = {"labplane", "labplane_projects", "labplane_ports", "labplane_server", "labplane_vpcs"}
+    ours = {
+        "labplane",
+        "labplane_files",
+        "labplane_projects",
+        "labplane_ports",
+        "labplane_pytest",
+        "labplane_server",
+        "labplane_vpcs",
+    }
     assert ours <= names
     assert not names & {"kernel", "plugins", "tests", "bench", "docs", "drivers"}
     assert all((site_packages / package / "py.typed").is_file() for package in ours)
     assert not [path for path in site_packages.rglob("*.pth") if "labplane" in path.read_text()]
 
 
-def test_a_third_party_driver_is_short() -> None:
+def test_a_third_party_driver_is_short_with_its_test() -> None:
     folder = Path(__file__).parent / "thirdparty" / "labplane-echo"
-    files = [folder / "pyproject.toml", folder / "labplane_echo.py"]
+    files = [folder / "pyproject.toml", folder / "labplane_echo.py", folder / "tests" / "test_echo.py"]
     assert sum(len(path.read_text().splitlines()) for path in files) < 60
 
 
@@ -113,6 +122,28 @@ def test_a_third_party_driver_has_everything_that_vpcs_has(server: Server) -> No
     assert server.http.delete(project).status_code == 204
 
 
+def test_the_switch_from_outside_works_from_its_wheel(server: Server, reports: dict[str, dict[str, Any]]) -> None:
+    """Two UDP sockets for PCs; real PCs are in the tests of the switch itself."""
+    switch_report = reports["labplane-switch switch"]
+    assert (switch_report["state"], switch_report["kinds"], switch_report["error"]) == ("active", ["switch"], None)
+    project = server.project()
+    switch = server.vm(project, "S", kind="switch", ports=2)
+    assert server.http.post(f"{switch}/start").status_code == 204
+    pcs = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    with pcs[0], pcs[1]:
+        for number, pc in enumerate(pcs):  # while it runs
+            pc.bind(("127.0.0.1", 0))
+            pc.settimeout(DEADLINE)
+            lport = server.http.post(f"{project}/ports/udp").json()["udp_port"]
+            nio = {"type": "nio_udp", "lport": lport, "rhost": "127.0.0.1", "rport": pc.getsockname()[1]}
+            assert server.http.post(f"{switch}/adapters/0/ports/{number}/nio", json=nio).status_code == 201
+            pc.connect(("127.0.0.1", lport))
+        pcs[0].send(b"\xff" * 6 + b"\0PC--0" + b"\x08\0hello")
+        assert pcs[1].recv(100).endswith(b"hello")
+    assert [one["frames_in"] for one in server.http.get(switch).json()["counters"]] == [1, 0]
+    assert server.http.delete(project).status_code == 204
+
+
 def test_a_third_party_setting_gets_its_default_and_is_validated(server: Server) -> None:
     project = server.project()
     vm = server.vm(project, kind="echo")
@@ -148,11 +179,13 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
     server: Server, reports: dict[str, dict[str, Any]]
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
+        "labplane files",
         "labplane ports",
         "labplane projects",
         "labplane server",
         "labplane vpcs",
         "labplane-echo echo",
+        "labplane-switch switch",
     }
     echo = reports["labplane-echo echo"]
     assert (echo["version"], echo["api"], echo["error"]) == ("0.1.0", "labplane.v1", None)

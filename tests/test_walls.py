@@ -16,7 +16,8 @@ from labplane.plugins import installed
 
 TREE = Path(__file__).parent.parent
 KERNEL = {path.stem: path for path in sorted((TREE / "kernel" / "labplane").glob("*.py"))}
-PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/**/*.py")])
+KIT = {path.stem: path for path in sorted((TREE / "kernel" / "labplane" / "testing").glob("*.py"))}
+PLUGINS = sorted([*TREE.glob("plugins/*/*/**/*.py"), *TREE.glob("drivers/*/labplane_*/**/*.py")])
 GROUND_FLOOR = {
     "replies": set[str](),
     "shortcut": set[str](),
@@ -29,13 +30,27 @@ GROUND_FLOOR = {
     "logfile": set[str](),
     "errors": {"replies"},
     "ports": {"errors"},
+    "rhost": {"errors"},
     "jsonbody": {"errors"},
     "processes": {"confinement", "ownership", "spawners"},
 }
-AROUND_THE_KERNEL = {"cli", "demo", "gns3_server", "ini", "serving", "listening", "exposure", "auth", "__main__"}
+AROUND_THE_KERNEL = {
+    *(
+        "cli",
+        "client",
+        "demo",
+        "demo_labs",
+        "gns3_server",
+        "ini",
+        "scaffold",
+        "__main__",
+    ),  # commands, and clients of it
+    *("serving", "connections", "listening", "exposure", "auth"),  # how it is served, and to whom
+}
 FOR_SPEED_ALONE = {"shortcut"}  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_KERNEL = 3500
+MOST_LINES_OF_CODE_IN_THE_CLIENT = 200
 
 
 def imports(path: Path, *, everywhere: bool = True) -> Iterator[tuple[str, list[str]]]:
@@ -74,7 +89,9 @@ def shown(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
-    assert {"labplane_projects", "labplane_ports", "labplane_vpcs"} <= {path.parent.name for path in PLUGINS}
+    assert {"labplane_files", "labplane_projects", "labplane_ports", "labplane_vpcs", "labplane_switch"} <= {
+        path.parent.name for path in PLUGINS
+    }
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=shown)
@@ -95,6 +112,22 @@ def test_the_kernel_imports_no_plugin(path: Path) -> None:
     for module, _ in imports(path):
         top = module.split(".")[0]
         assert top == "labplane" or not top.startswith("labplane"), f"imports {module}"
+
+
+@pytest.mark.parametrize("path", KERNEL.values(), ids=KERNEL)
+def test_the_kernel_does_without_the_kit(path: Path) -> None:
+    assert "testing" not in rooms(path, everywhere=True)
+
+
+@pytest.mark.parametrize("path", KIT.values(), ids=KIT)
+def test_the_kit_looks_at_drivers_from_outside(path: Path) -> None:
+    """Of the kernel it uses what judges a value by a schema; all else it learns over HTTP."""
+    allowed = {"__init__"} if path == KIT["unavailable"] else {"testing", "schemas"}  # it is a plugin
+    assert rooms(path, everywhere=True) <= allowed
+
+
+def test_what_pytest_always_loads_imports_nothing_of_labplane() -> None:
+    assert [module for module, _ in imports(TREE / "kernel" / "labplane_pytest" / "__init__.py")] == ["pytest"]
 
 
 @pytest.mark.parametrize("room", GROUND_FLOOR)
@@ -135,22 +168,22 @@ def test_every_hook_is_used_in_tree(name: str) -> None:
 @pytest.mark.parametrize("name", hookspecs.HOOKS)
 def test_every_hook_is_documented_with_its_exact_arguments(name: str) -> None:
     wanted = list(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
-    text = (TREE / "docs" / "plugins.md").read_text()
+    text = (TREE / "docs" / "hooks.md").read_text()
     documented = [
         [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
         for arguments in re.findall(rf"\b{name}\(([^)]*)\)", text)
     ]
-    assert wanted in documented, f"docs/plugins.md lacks {name}({', '.join(wanted)})"
+    assert wanted in documented, f"docs/hooks.md lacks {name}({', '.join(wanted)})"
     wrong = [arguments for arguments in documented if "self" in arguments and arguments != wanted]
-    assert not wrong, f"docs/plugins.md says {name}({', '.join(wrong[0])})"
+    assert not wrong, f"docs/hooks.md says {name}({', '.join(wrong[0])})"
 
 
-@pytest.mark.parametrize("path", [*KERNEL.values(), *PLUGINS], ids=shown)
+@pytest.mark.parametrize("path", [*KERNEL.values(), *KIT.values(), *PLUGINS], ids=shown)
 def test_a_file_stays_small_enough_to_be_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_FILE
 
 
-@pytest.mark.parametrize("path", [*KERNEL.values(), *PLUGINS], ids=shown)
+@pytest.mark.parametrize("path", [*KERNEL.values(), *KIT.values(), *PLUGINS], ids=shown)
 def test_a_file_says_at_its_top_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring
@@ -181,6 +214,11 @@ def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:
 def test_the_kernel_stays_small() -> None:
     kernel = [path for room, path in KERNEL.items() if room not in AROUND_THE_KERNEL | FOR_SPEED_ALONE]
     assert sum(lines_of_code(path.read_text()) for path in kernel) < MOST_LINES_OF_CODE_IN_THE_KERNEL
+
+
+def test_the_client_stays_small_and_needs_nothing_of_the_server() -> None:
+    assert lines_of_code(KERNEL["client"].read_text()) < MOST_LINES_OF_CODE_IN_THE_CLIENT
+    assert rooms(KERNEL["client"], everywhere=True) == set()
 
 
 def test_the_project_stands_alone() -> None:

@@ -7,9 +7,11 @@ from labplane.hookspecs import Plugin, hook
 from labplane.lab import Lab
 from labplane.links import NIO_TAP, NIO_UDP
 from labplane.programs import find_program
+from labplane.rhost import resolve_rhost
 from labplane.routing import Request, Route
 from labplane.schemas import Schema
 from labplane.sessions import Session
+from labplane.udp_ends import open_udp
 from labplane.vms import VM
 
 __all__ = [
@@ -34,4 +36,6 @@ __all__ = [
     "Unavailable",
     "find_program",
     "hook",
+    "open_udp",
+    "resolve_rhost",
 ]

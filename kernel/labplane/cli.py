@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | demo | plugins | openapi``."""
+"""The command line: ``labplane serve | demo | plugins | openapi | new-plugin``."""
 
 import json
 import logging
@@ -101,24 +101,41 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
     sys.exit(any(report.state == "failed" for report in reports))
 
 
-@main.command()
+@main.command("new-plugin")
+@click.argument("name")
 @_config
 @_plugins_dir
-def openapi(config: Path | None, plugins_dir: str | None) -> None:
-    """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
-    from labplane.openapi import document
+@click.option("--kind", help="The kind of its VMs [default: NAME without a leading labplane-]")
+@click.option("--process", "flavour", flag_value="process", default="process", help="A program on a terminal [default]")
+@click.option("--plain", "flavour", flag_value="plain", help="Whatever can be started and stopped")
+@click.option("--routes", "flavour", flag_value="routes", help="HTTP routes, and no VMs")
+def new_plugin(name: str, config: Path | None, plugins_dir: str | None, kind: str | None, flavour: str) -> None:
+    """Write the distribution of a new plugin, with tests, into the directory ./NAME."""
+    from importlib.metadata import version
 
-    click.echo(json.dumps(document(_lab(config, plugins_dir)), indent=4, sort_keys=True))
+    from labplane import scaffold
+
+    lab = _lab(config, plugins_dir)
+    try:
+        made = scaffold.new_plugin(
+            name, scaffold.FLAVOURS[flavour], lab, version("labplane"), parent=Path.cwd(), kind=kind
+        )
+    except scaffold.ScaffoldError as error:
+        raise click.ClickException(str(error)) from None
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        click.echo(f"{path.relative_to(made.parent)}")
+    click.echo(f"Next: cd {name} && pip install -e '.[test]' && pytest")
 
 
 @main.command()
 @click.option("--url", help="A running server [default: start one on free ports]")
 @click.option("--exit", "exits", is_flag=True, help="End after the ping; exit code 0 only if it came back")
-def demo(url: str | None, exits: bool) -> None:
+@click.option("--switch", is_flag=True, help="With three PCs on a switch; needs the plugin labplane-switch")
+def demo(url: str | None, exits: bool, switch: bool) -> None:
     """Play the sample session: two PCs, a link, a ping; then leave the lab running until Ctrl-C."""
     from labplane.demo import play
 
-    sys.exit(play(url, exits, click.echo))
+    sys.exit(play(url, exits, click.echo, switch=switch))
 
 
 def _lab(config: Path | None, plugins_dir: str | None) -> "Lab":

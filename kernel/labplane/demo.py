@@ -1,6 +1,5 @@
-"""The sample session, played for a newcomer: two PCs, a link, a ping."""
+"""The sample session, played for a newcomer: two linked PCs, or three on a switch, and a ping."""
 
-import json
 import select
 import signal
 import socket
@@ -8,81 +7,48 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-Say = Callable[[str], None]
+from labplane.demo_labs import PATIENCE, Api, DemoError, Say, three_pcs_on_a_switch, two_linked_pcs
 
-PATIENCE = 30.0
 PROMPT = b"> "
 RANGES = ("--console-ports", "5001-5999", "--udp-ports", "20001-21000")
 
 
-class DemoError(Exception):
-    """The session cannot go on; the text says why."""
+def play(url: str | None, exits: bool, say: Say, *, switch: bool = False) -> int:
+    """Play the session at the server `url`, or at one of its own; the exit code, 0 if each ping came back.
 
-
-def play(url: str | None, exits: bool, say: Say) -> int:
-    """Play the session at the server `url`, or at one of its own; the exit code, 0 if the ping came back.
-
-    exits: end then, instead of leaving the lab running until Ctrl-C.
+    exits:  end then, instead of leaving the lab running until Ctrl-C.
+    switch: with three PCs on a switch instead of two that are linked to each other.
     """
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGHUP):  # to end in order, as after Ctrl-C
             stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         try:
             api = Api(url.rstrip("/") if url else stack.enter_context(_own_server(say)), say)
-            lab = stack.enter_context(_two_linked_pcs(api))
-            came_back = _ping(api.host, *lab, say)
+            stack.callback(api.close)
+            lab = stack.enter_context(three_pcs_on_a_switch(api) if switch else two_linked_pcs(api))
+            came_back = _ping_each_other(api.host, lab.consoles, say)
+            if lab.switch is not None:
+                say("\nWhat passed through the switch:")
+                api.call("GET", lab.switch)
         except (DemoError, OSError) as error:
             say(f"\nThe demo cannot go on: {error}")
             return 1
         except KeyboardInterrupt:
             return 1
-        say(f"\nThe ping {'came back: the two PCs see each other' if came_back else 'did not come back'}.")
+        say("\nThe PCs see each other: each ping came back." if came_back else "\nA ping did not come back.")
         if came_back and not exits:
             say("\nThe lab keeps running. In another terminal, try:")
-            for console in lab:
+            for console in lab.consoles:
                 say(f"    telnet {api.host} {console}")
             say("\nCtrl-C ends it.")
             with suppress(KeyboardInterrupt):
                 while True:
                     time.sleep(3600)
         return 0 if came_back else 1
-
-
-class Api:
-    """Sends requests and says each as a curl line with its reply."""
-
-    def __init__(self, url: str, say: Say) -> None:
-        self.url = url
-        self.host = urlsplit(url).hostname or "127.0.0.1"
-        self._say = say
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def call(self, method: str, path: str, body: Any) -> Any:
-        """The reply to one request, None when it is empty. Raises DemoError when the server refuses or is not there."""
-        data = json.dumps(body)
-        verb = "" if method == "POST" else f"-X {method} "
-        self._say(f"\n$ curl {verb}{self.url}{path} -d '{data}'")
-        request = urllib.request.Request(f"{self.url}{path}", data.encode(), method=method)  # noqa: S310
-        try:
-            with self._opener.open(request, timeout=PATIENCE) as reply:
-                text = reply.read().decode()
-        except urllib.error.HTTPError as refusal:
-            text = refusal.read().decode(errors="replace")
-            self._say(text)
-            raise DemoError(_message(text)) from None
-        except (urllib.error.URLError, ValueError) as error:
-            raise DemoError(f"{self.url} does not answer: {getattr(error, 'reason', error)}") from None
-        if text:
-            self._say(text)
-        return json.loads(text) if text else None
 
 
 @contextmanager
@@ -112,31 +78,15 @@ def _announced(server: subprocess.Popen[bytes], log: Path) -> str:
     raise DemoError(f"the server did not start:\n{log.read_text()}")
 
 
-@contextmanager
-def _two_linked_pcs(api: Api) -> Iterator[tuple[int, int]]:
-    """The console ports of two started PCs; their project is deleted on leaving."""
-    project = f"/v1/projects/{api.call('POST', '/v1/projects', {})['project_id']}"
-    try:
-        pcs = [api.call("POST", f"{project}/vpcs/vms", {"name": f"VPCS {number}"}) for number in (1, 2)]
-        ports = [api.call("POST", "/v1/ports/udp", {})["udp_port"] for _ in pcs]
-        paths = [f"{project}/vpcs/vms/{pc['vm_id']}" for pc in pcs]
-        for path, lport, rport in zip(paths, ports, reversed(ports), strict=True):
-            nio = {"lport": lport, "rhost": "127.0.0.1", "rport": rport, "type": "nio_udp"}
-            api.call("POST", f"{path}/adapters/0/ports/0/nio", nio)
-        for path in paths:
-            api.call("POST", f"{path}/start", {})
-        yield pcs[0]["console"], pcs[1]["console"]
-    finally:
-        with suppress(DemoError):
-            api.call("DELETE", project, {})
-
-
-def _ping(host: str, first: int, second: int, say: Say) -> bool:
-    with _console(host, first, say) as type_line:
-        type_line("ip 192.168.1.1")
-    with _console(host, second, say) as type_line:
-        type_line("ip 192.168.1.2")
-        return b"icmp_seq=" in type_line("ping 192.168.1.1")
+def _ping_each_other(host: str, consoles: Sequence[int], say: Say) -> bool:
+    """Give each PC an address and let it ping those that have one."""
+    came_back = True
+    for number, console in enumerate(consoles, 1):
+        with _console(host, console, say) as type_line:
+            type_line(f"ip 192.168.1.{number}")
+            for other in range(1, number):
+                came_back &= b" ttl=" in type_line(f"ping 192.168.1.{other}")
+    return came_back
 
 
 @contextmanager
@@ -174,10 +124,3 @@ def _text(seen: bytes) -> str:
     while (at := seen.find(b"\xff")) >= 0:
         seen = seen[:at] + seen[at + 3 :]
     return seen.decode(errors="replace").replace("\r", "").removesuffix("VPCS> ").strip("\n")
-
-
-def _message(text: str) -> str:
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200]

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 class Driver(ABC):
     """One kind of VM. The kernel makes its routes, schemas, lock, directory, ports and clean-up.
 
-    kind:       the URL segment and, capitalised, the schema prefix: "vpcs".
+    kind:       a lower-case word: the URL segment and, capitalised, the schema prefix: "vpcs". Required.
     properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
+                ``default`` is honoured.
     required:   which of them a create request must bring.
     readonly:   JSON Schema of each further member of a VM object, see `show`.
     console:    whether its VMs have a console port.
-    nios:       JSON Schema of each NIO type that it takes, by name.
+    nios:       JSON Schema of each NIO type that it takes, by name: `NIO_UDP`; there is `NIO_TAP` too.
+
+    The names ``name``, ``vm_id``, ``console``, ``project_id``, ``status`` and ``vm_directory`` are the kernel's own.
 
     The kernel makes at most one call for a VM at a time. An action beyond start and stop becomes a route when
     it is defined: ``async def reload(self, vm)``, likewise suspend and resume. With ``async def connect(self, vm,
@@ -86,8 +89,14 @@ class ProcessDriver(Driver):
     """A driver whose VM is one program on a terminal. `command` is the only thing to write.
 
     confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
-              system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`.
+              system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`. Its
+              loader is a way out, as far as reading goes, for a program that can be told to call it with arguments.
     leave_on: output that means: the viewer who typed last wants to leave the console.
+
+    ``start``, ``stop``, ``reload``, the console, the log and watching for its end are done. The terminal is the
+    program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
+    ``TERM=vt100``. When the server goes away, however, so does the terminal, and with it a program that heeds SIGHUP or
+    the end of its input.
     """
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
@@ -96,7 +105,10 @@ class ProcessDriver(Driver):
 
     @abstractmethod
     def command(self, vm: "VM") -> Sequence[str]:
-        """The argument list that runs `vm`; the first is the program's absolute path. It runs in ``vm.dir``."""
+        """The argument list that runs `vm`, in ``vm.dir``; the first is the program's absolute path.
+
+        `find_program` finds it or raises Unavailable.
+        """
 
     def needs(self, vm: "VM") -> Needs:
         """What the program of `vm` needs besides itself and its directory, when it is confined."""
@@ -113,7 +125,7 @@ class ProcessDriver(Driver):
     async def launch(self, vm: "VM", session: Session) -> None:
         """Start the program and return when it is up; raise Conflict when it lacks what it needs.
 
-        To override around ``await super().launch(vm, session)``.
+        To override around ``await super().launch(vm, session)``, to wait until it is really up.
         """
         command = list(self.command(vm))
         if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
@@ -132,6 +144,7 @@ class ProcessDriver(Driver):
         return data
 
     async def show(self, vm: "VM") -> Mapping[str, Any]:
+        """As in `Driver`, and the command line."""
         return {**await super().show(vm), "command_line": vm.command_line}
 
     async def start(self, vm: "VM") -> None:

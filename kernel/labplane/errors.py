@@ -67,7 +67,7 @@ class MethodNotAllowed(LabError):
 
 
 class Conflict(LabError):
-    """409: the request clashes with how things are now."""
+    """409: the request clashes with how things are now; the usual one."""
 
     status = 409
 

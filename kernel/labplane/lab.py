@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
-from labplane import lifecycle
+from labplane import jsonbody, lifecycle
 from labplane.drivers import Driver
-from labplane.errors import Conflict, LabError, NotFound
+from labplane.errors import BadRequest, Conflict, LabError, NotFound
 from labplane.leftovers import Leftovers
 from labplane.own_routes import own_routes, own_schemas
 from labplane.ownership import User, user_named
@@ -19,7 +20,7 @@ from labplane.ports import PortPool, tcp_free, udp_free
 from labplane.processes import Terminals
 from labplane.reports import Report
 from labplane.routing import Route, RouteTable
-from labplane.schemas import Schemas
+from labplane.schemas import Schema, Schemas, complaint
 from labplane.settings import Settings, SettingsError
 from labplane.supervision import Supervisor
 from labplane.vm_routes import check_driver, vm_routes, vm_schemas
@@ -39,6 +40,7 @@ class Lab:
     vms:       the table of VMs.
     udp:       UDP ports for links.
     consoles:  TCP ports for consoles.
+    drivers:   the driver of each kind.
     terminals: starts emulators on ptys.
     user:      whom they run as, None for the server's own.
     """
@@ -62,6 +64,7 @@ class Lab:
         self._enders: list[tuple[Report | None, Waited]] = []
         self._newcomer: Report | None = None
         self._closing: set[str] = set()
+        self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.plugins = Plugins(self)
         self.schemas.add(own_schemas())
@@ -92,19 +95,34 @@ class Lab:
         return directory
 
     def project_owner(self, project_id: str) -> str:
-        """The owner under which a project itself holds leases."""
+        """The owner under which a project itself holds leases: ports that were asked for and are not yet used."""
         return f"project {project_id}"
 
     async def close(self, project_id: str) -> None:
-        """Remove all VMs of the project and take back its ports; files stay (P-12). Waits for each VM's lock (L-7)."""
+        """Remove all VMs of the project and take back its ports; files stay (P-12).
+
+        Waits for each VM's lock and for who holds the project (L-7).
+        """
         self._closing.add(project_id)
         try:
-            while vms := self.vms.of(project_id):
-                await asyncio.gather(*(self._remove(vm) for vm in vms))
-            self.udp.release_all(self.project_owner(project_id))
-            self.leftovers.forget_all(project_id)
+            async with self._hold(project_id):
+                while vms := self.vms.of(project_id):
+                    await asyncio.gather(*(self._remove(vm) for vm in vms))
+                self.udp.release_all(self.project_owner(project_id))
+                self.leftovers.forget_all(project_id)
         finally:
             self._closing.discard(project_id)
+
+    @asynccontextmanager
+    async def held(self, project_id: str) -> AsyncIterator[Path]:
+        """Keep the project open, and to yourself among those who hold it; its directory. `is_closing` asks to hurry.
+
+        Raises NotFound when it is not open or about to be closed. Requests that do not hold it go on meanwhile.
+        """
+        async with self._hold(project_id):
+            if self.is_closing(project_id):
+                raise NotFound(f"The project {project_id} is being closed.")
+            yield self.project_dir(project_id)
 
     def moved(self, project_id: str) -> None:
         """The answer of `project_dir` for that project has changed: its VMs work there from now on (P-10)."""
@@ -117,6 +135,21 @@ class Lab:
             async with vm.lock:
                 pass
         await self.leftovers.commit(project_id)
+
+    async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
+        """What a route answers, in JSON types, asked from within: checked, locked and finished as over HTTP.
+
+        path: as the route has it; parameters: of the path, by name. Raises LabErrors, as the route does; NotFound when
+        there is no such route. Whoever holds a VM's lock must not ask for that VM.
+        """
+        return await self.routes.ask(method, path, {} if body is None else body, parameters)
+
+    def parse(self, data: bytes, schema: Schema) -> Any:
+        """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`."""
+        value = jsonbody.parse(data)
+        if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
+            raise BadRequest(f"It does not fit its schema: {reason}.")
+        return value
 
     def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `operation` to its end, whoever waits for it."""
@@ -150,6 +183,10 @@ class Lab:
         self.udp.resize(*fresh.udp_range)
         self.udp.patience = fresh.unclaimed_udp_seconds
         self.consoles.resize(*fresh.console_range)
+
+    def is_closing(self, project_id: str) -> bool:
+        """True while `close` removes the project's VMs, or waits for who holds it."""
+        return project_id in self._closing
 
     # What the kernel calls
 
@@ -203,9 +240,6 @@ class Lab:
             raise NotFound(f"There is no VM {vm_id}" + (f" in project {project_id}." if project_id else "."))
         return vm
 
-    def is_closing(self, project_id: str) -> bool:
-        return project_id in self._closing
-
     def compile(
         self, owner: Report | None, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas
     ) -> Callable[[], None]:
@@ -246,6 +280,9 @@ class Lab:
             raise
         finally:
             self._newcomer = None
+
+    def _hold(self, project_id: str) -> asyncio.Lock:
+        return self._holds.setdefault(project_id, asyncio.Lock())
 
     async def _remove(self, vm: VM) -> None:
         async with vm.lock:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.links import NIO, Port, check_port, check_type
+from labplane.rhost import resolve_rhost
 from labplane.vms import STARTED, STOPPED, SUSPENDED, VM
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     driver, udp = vm.driver, vm.lab.udp
     check_type(nio, driver.kind, driver.nios)
     check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+    if "rhost" in nio:
+        await resolve_rhost(nio["rhost"])
     await vm.supervised(driver.link(vm, nio))
     old = vm.nios.get(port)
     lport: int | None = nio.get("lport")

@@ -23,6 +23,7 @@ _CONVERTERS: Mapping[str, Schema] = {
     "uuid": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
 }
 
+BYTES = "application/octet-stream"
 _SECURITY: Mapping[str, Schema] = {
     "token": {"type": "http", "scheme": "bearer"},
     "password": {"type": "http", "scheme": "basic", "description": "any user; the token as password"},
@@ -77,7 +78,9 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
     }
     if parameters := [_path_parameter(name, kind) for name, kind in _parameter.findall(route.path)]:
         operation["parameters"] = parameters
-    if route.body is not None:
+    if route.streams:
+        operation["requestBody"] = {"required": True, **_content({}, BYTES, "")}
+    elif route.body is not None:
         needed = not lab.schemas.compile(route.body, here).is_valid({})
         operation["requestBody"] = {"required": needed, **_content(route.body, JSON, f"{here}/requestBody")}
     elif route.method not in ("GET", "DELETE"):

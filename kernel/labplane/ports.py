@@ -34,9 +34,9 @@ def tcp_free(number: int) -> bool:
         return _binds(probe, number)
 
 
-def _binds(probe: socket.socket, number: int) -> bool:
+def _binds(probe: socket.socket, number: int, host: str = ANYWHERE) -> bool:
     try:
-        probe.bind((ANYWHERE, number))
+        probe.bind((host, number))
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False
@@ -153,6 +153,12 @@ class PortPool:
     def is_free_on_host(self, number: int) -> bool:
         """True when nobody but this pool's own guards has `number` bound."""
         return number in self._guards or self._probe(number)
+
+    def bind(self, end: socket.socket, host: str, number: int) -> bool:
+        """Bind a socket of this process, to which a guard of `number` gives way; False when another program has it."""
+        if (guard := self._guards.pop(number, None)) is not None:
+            guard.close()
+        return _binds(end, number, host)
 
     @contextmanager
     def guard(self, number: int) -> Iterator[Callable[[], None]]:

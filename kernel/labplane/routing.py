@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +33,7 @@ _parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
 class Request:
     """What an endpoint gets.
 
-    body:   the parsed JSON; {} when the request had none.
+    body:   the parsed JSON, which fits the route's schema; {} when the request had none.
     path:   the parameters of the route's path; ids in lower case.
     vm:     the VM whose ``{vm_id}`` the path names, its lock held; else None.
     scope:  the ASGI scope, for whoever needs more.
@@ -43,11 +43,20 @@ class Request:
     path: Mapping[str, Any]
     vm: "VM | None"
     scope: Scope
+    receive: Receive | None = None
 
     @property
     def project_id(self) -> str:
         """The path's ``{project_id}``, of a project that is open."""
         return str(self.path["project_id"])
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body as it comes, piece by piece and once; only for a route that ``streams``.
+
+        Ends with an exception when the client hangs up before its end.
+        """
+        assert self.receive is not None, "the route does not stream"  # noqa: S101
+        return pieces(self.receive)
 
 
 Endpoint = Callable[[Request], Any]
@@ -57,18 +66,23 @@ Endpoint = Callable[[Request], Any]
 class Route:
     """One method at one path.
 
-    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A parameter named
-              ``project_id`` or ``vm_id`` is checked to exist before the endpoint runs; with ``vm_id`` the VM's lock is
-              held.
-    endpoint: ``def endpoint(request)``, async if it has to wait for anything; returns what the reply says, None for no
-              body, or a Starlette Response.
+    method:   GET, POST, PUT, PATCH or DELETE. Anything but GET runs to its end even if the client hangs up.
+    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A ``project_id`` is
+              checked to be the id of an open project, a ``vm_id`` to be a VM (of that project, if both are there),
+              before the endpoint runs; with ``vm_id`` the VM's lock is held.
+    endpoint: ``def endpoint(request)``, async if it has to wait for anything (a plain one must not block); returns
+              what the reply says in JSON types, None for no body, or a Starlette Response.
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
+    summary:  a few words for the documentation: "Count the VMs".
     refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
               may meet, nor 404 for a ``project_id`` or ``vm_id`` in the path.
     media:    the content type of a successful reply.
     offered:  False for a route that does nothing but say that something cannot be done.
+    streams:  the endpoint reads the body itself, of any length and form, with ``request.stream()``. Its path names no
+              VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
+              is for ``lab.background``.
     """
 
     method: str
@@ -81,6 +95,7 @@ class Route:
     refusals: tuple[int, ...] = ()
     media: str = JSON
     offered: bool = True
+    streams: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -135,16 +150,34 @@ class Resource:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        method = scope["method"]
+        compiled = self._method(scope["method"])
+        value: Any = {}
+        if not compiled.route.streams and (body := await read_body(scope, receive, self.lab.max_body)):
+            value = jsonbody.parse(body)
+        reply = await self._perform(compiled, value, scope["path_params"], scope, receive)
+        if isinstance(reply, Response):
+            return reply
+        if reply is None:
+            return Response(status_code=compiled.route.status)
+        return JSONReply(reply, compiled.route.status)
+
+    async def ask(self, method: str, value: Any, path: dict[str, Any]) -> Any:
+        """What the endpoint returns, asked from within and not over HTTP."""
+        scope = {"type": "http", "method": method, "path": self.path, "headers": []}
+        return await self._perform(self._method(method), value, path, scope, None)
+
+    def _method(self, method: str) -> _Compiled:
         compiled = self.methods.get("GET" if method == "HEAD" else method)
         if compiled is None:
             allow = tuple(sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])}))
             raise MethodNotAllowed(f"{method} is not offered at {self.path}; it has {', '.join(allow)}.", allow)
-        body = await read_body(scope, receive, self.lab.max_body)
-        value = jsonbody.parse(body) if body else {}
+        return compiled
+
+    async def _perform(
+        self, compiled: _Compiled, value: Any, path: dict[str, Any], scope: Scope, receive: Receive | None
+    ) -> Any:
         if reason := compiled.complaint(value):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
-        path = scope["path_params"]
         project_id = path.get("project_id")
         if project_id is not None:
             path["project_id"] = project_id = parse_uuid(project_id, "project_id")
@@ -153,16 +186,12 @@ class Resource:
         if vm_id is not None:
             path["vm_id"] = parse_uuid(vm_id, "vm_id")
             vm = self.lab.find_vm(project_id, path["vm_id"])
-            reply = await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
-        else:
-            reply = compiled.route.endpoint(Request(value, path, None, scope))
-            if isinstance(reply, Coroutine):
-                reply = await (reply if method in ("GET", "HEAD") else self._finish(reply))
-        if isinstance(reply, Response):
-            return reply
-        if reply is None:
-            return Response(status_code=compiled.route.status)
-        return JSONReply(reply, compiled.route.status)
+            return await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
+        reply = compiled.route.endpoint(Request(value, path, None, scope, receive))
+        if isinstance(reply, Coroutine):
+            in_place = compiled.route.streams or scope["method"] in ("GET", "HEAD")
+            reply = await (reply if in_place else self._finish(reply))
+        return reply
 
     async def _finish(self, operation: Coroutine[Any, Any, Any]) -> Any:
         """Await `operation`, which runs to its end even if the one who waits is cancelled (L-4)."""
@@ -195,15 +224,22 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes.")
     body = bytearray()
-    while True:
+    async for piece in pieces(receive):
+        body += piece
+        if len(body) > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+    return bytes(body)
+
+
+async def pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """The request body as it comes. Raises ClientGone when its end does not."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise TooLarge(f"The body is larger than {limit} bytes.")
-        if not message.get("more_body", False):
-            return bytes(body)
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
 
 
 def parse_uuid(text: str, name: str) -> str:
@@ -274,6 +310,13 @@ class RouteTable:
             resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
             resource.methods[one.route.method] = one
 
+    async def ask(self, method: str, path: str, value: Any, parameters: Mapping[str, Any]) -> Any:
+        """What the route of that method and path returns. Raises NotFound when there is none."""
+        resource = self._resources.get(_parameter.sub(r"{\2}", path))
+        if resource is None:
+            raise NotFound(f"There is no route {path}.")
+        return await resource.ask(method, value, dict(parameters))
+
     def starlette_routes(self) -> list[BaseRoute]:
         return [_PathRoute(resource.path, resource) for resource in self._resources.values()]
 
@@ -293,3 +336,5 @@ def _check(route: object) -> None:
         raise RouteError(f"{route.method} {route.path}: its refusals must be HTTP statuses from 400 to 599")
     if not callable(route.endpoint):
         raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")
+    if route.streams and (route.body is not None or "{vm_id}" in route.path):
+        raise RouteError(f"{route.method} {route.path}: a route that streams has no body schema and names no VM")

@@ -15,7 +15,10 @@ LAST_WORDS = 512
 class Session:
     """One run of a program, from the opening of its console to its end.
 
-    on_exit: called with the returncode when the program ends, by itself or not.
+    process:    what runs, a `Process`; None until it was started.
+    console:    where viewers watch and type.
+    last_words: the last bytes that it printed, up to 512.
+    on_exit:    called with the returncode when the program ends, by itself or not.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Session:
 
     @property
     def alive(self) -> bool:
+        """True from the program's start to its end."""
         return self.process is not None and self.process.returncode is None
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from labplane.errors import Fault, LabError
 from labplane.reports import Report
-from labplane.routing import Request, Route
+from labplane.routing import ClientGone, Request, Route
 
 log = logging.getLogger("labplane")
 
@@ -63,7 +63,7 @@ class Supervisor:
                 timers = (grace, patience)
                 result: Result = await _Stepwise(self, report, what, operation, awaited, grace)
                 return result
-        except LabError:
+        except (LabError, ClientGone):
             raise
         except TimeoutError as error:
             if not any(timer.expired() for timer in timers):

@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 class VM:
     """One emulated machine.
 
+    id:       its UUID, in lower case.
+    name:     what its owner calls it.
+    project_id: of the project that it is in.
+    driver:   the `Driver` that runs it.
     dir:      its working directory, below the project's; exists from creation on.
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
@@ -76,7 +80,7 @@ class VM:
 
 
 class VMs:
-    """Every VM of a lab, by id and by project."""
+    """Every VM of a lab, by id and by project. Iterating gives those of all projects."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, VM] = {}

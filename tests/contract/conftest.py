@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from archives import SCRIPTS
+from expect import nothing, shown
 from machines import linked
 from support import Server, free_range, running
 from wire import Wire
@@ -43,6 +45,32 @@ def project(server: Server) -> Iterator[str]:
 def crowded(tight: Server) -> Iterator[str]:
     """A project of the server with four consoles."""
     yield from _project(tight)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another server, with ports of its own."""
+    with running(tmp_path_factory.mktemp("other") / "projects") as server:
+        yield server
+
+
+@pytest.fixture
+def away(other: Server) -> Iterator[str]:
+    """A new project of the other server."""
+    project = other.project()
+    yield project
+    nothing(other.http.delete(project))
+
+
+@pytest.fixture
+def lab(server: Server) -> Iterator[str]:
+    """A project with two linked VPCS that have scripts, and a file beside them."""
+    project = server.project(name="two PCs")
+    for path, (name, text) in zip(server.linked_pair(project), SCRIPTS.items(), strict=True):
+        shown(server.http.put(path, json={"name": name, "startup_script": text}))
+    nothing(server.http.post(f"{project}/files/notes.txt", content=b"mind the gap"), 200)
+    yield project
+    nothing(server.http.delete(project))
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_who_insists_gets_it_and_the_log_says_who_can_reach_it(tmp_path: Path) -
     with running(tmp_path / "projects", "--host", "0.0.0.0", "--insecure") as server:
         assert server.http.get("/v1/version").status_code == 200
         assert "HTTP: whoever reaches 0.0.0.0, without authentication; consoles by telnet: every user" in server.log
-        assert "plugins: ports (labplane " in server.log
+        assert ", ports (labplane " in server.log
 
 
 def test_a_unix_socket_lets_in_its_owner_alone(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ def every_route(project: str, vm: str) -> list[tuple[str, str]]:
         ("GET", project),
         ("PUT", project),
         ("POST", f"{project}/commit"),
+        ("GET", f"{project}/files"),
+        ("GET", f"{project}/export"),
         ("POST", "/v1/ports/udp"),
         ("POST", f"{project}/ports/udp"),
         ("GET", "/v1/interfaces"),

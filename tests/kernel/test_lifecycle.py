@@ -10,6 +10,7 @@ import pytest
 from fragile import PROJECT, VM_ID, Bench, Test
 from labplane import (
     VM,
+    BadRequest,
     Conflict,
     LabError,
     NotFound,
@@ -225,6 +226,19 @@ def test_links_are_all_or_nothing(bench: Callable[[Test], None]) -> None:
         vm.nios[1, 0] = {"type": "nio_tap", "tap_device": "tap0"}
         await lifecycle.unplug(vm, (1, 0))
         vm.status = "stopped"
+
+    bench(test)
+
+
+def test_the_far_end_of_a_link_is_looked_at_for_every_kind_of_vm(bench: Callable[[Test], None]) -> None:
+    """N-4: before the driver is asked, and nothing is leased."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        for rhost, error in (("256.1.1.1", BadRequest), ("nobody.invalid", Conflict)):
+            with pytest.raises(error, match=rhost):
+                await lifecycle.plug(vm, (0, 0), {**UDP, "lport": 9000, "rhost": rhost})
+        assert (vm.nios, len(bench.lab.udp)) == ({}, 0)
 
     bench(test)
 

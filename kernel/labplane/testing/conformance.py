@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from labplane.testing import host
 from labplane.testing.ends import EndTests
 from labplane.testing.garbage import GarbageTests
 from labplane.testing.life import LifeTests
@@ -24,12 +25,12 @@ CONSOLES, UDP_PORTS = 8, 64
 REASON = "The conformance kit has hidden the emulator."
 
 
-class DriverTests(SettingsTests, LifeTests, LinkTests, ConsoleTests, EndTests, GarbageTests):
+class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, SettingsTests):
     """The tests of one kind of VM, against a real server. Subclass it, in a test file, with its `kind`.
 
     kind:     which driver is tested.
     settings: own settings that make a VM that can run; needed only where defaults are not enough.
-    options:  further ones for ``labplane serve``: ("--config", "labplane.toml").
+    options:  further ones for ``labplane serve``; paths in them are absolute.
 
     What a driver can do is read from the API document. What it cannot do is skipped, with the reason.
     """
@@ -112,13 +113,15 @@ class DriverTests(SettingsTests, LifeTests, LinkTests, ConsoleTests, EndTests, G
                 environment={"TMPDIR": str(temporary), **environment},
                 cwd=current,
             ) as server:
-                yield server
-                left = server.processes()
+                try:
+                    yield server
+                finally:
+                    left = server.processes()
         finally:
-            still = server.processes().keys() & left.keys()
-            for pid in still:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for one in host.processes():
+                if left.get(one.pid) == one.name and one.runs:
+                    with suppress(ProcessLookupError):
+                        os.kill(one.pid, signal.SIGKILL)
 
     def _machines(self, server: Server, published: Published) -> Iterator[Machines]:
         machines = Machines(server, published, self.settings)

@@ -8,6 +8,8 @@ from labplane.testing.server import port_is_free, until
 from labplane.testing.values import sample
 from labplane.testing.viewer import Viewer
 
+HUNG_UP_WITHIN = 3.0
+
 
 class LinkTests:
     """NIOs, by the driver's `adapters` and `nios`."""
@@ -106,7 +108,7 @@ class ConsoleTests:
                 assert viewer.stays(WINDOW / 2), f"the console at {port} hangs up on {who} viewer"
             machines.stop(vm)
             for viewer in (one, other):
-                viewer.until_closed()
+                _hung_up(viewer)
         until(lambda: port_is_free(port), f"the console port {port} to be free after stop")
 
     def test_its_console_is_there_again_after_a_restart(self, machines: Machines, published: Published) -> None:
@@ -118,7 +120,7 @@ class ConsoleTests:
             with _viewer(port, "start had answered") as viewer:
                 machines.stop(vm)
                 machines.start(vm)
-                viewer.until_closed()
+                _hung_up(viewer)
         with _viewer(port, "it had been started again"):
             machines.ask("DELETE", vm, 204)
         until(lambda: port_is_free(port), f"the console port {port} to be free after delete")
@@ -129,3 +131,10 @@ def _viewer(port: int, when: str) -> Viewer:
         return Viewer(port)
     except OSError as error:
         raise AssertionError(f"the console at {port} does not take a viewer when {when}: {error.strerror}") from None
+
+
+def _hung_up(viewer: Viewer) -> None:
+    try:
+        viewer.until_closed(HUNG_UP_WITHIN)
+    except TimeoutError:
+        raise AssertionError(f"{HUNG_UP_WITHIN} s after stop a viewer is still connected to its console") from None

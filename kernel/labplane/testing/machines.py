@@ -5,16 +5,19 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from labplane.testing.published import Published
-from labplane.testing.server import Server
+from labplane.testing.server import Server, until
 
 WINDOW = 0.5
 """How long, in seconds, what has to stay as it is gets watched."""
+ENDED_WITHIN = 0.25
+"""How long, in seconds, processes may still be seen that have been killed."""
 MOST_PORTS = 16
 """How many ports of a VM are linked at most."""
 FAR_END = 9
@@ -119,18 +122,18 @@ class Machines:
     def ports(self, vm: str) -> list[Port]:
         """The VM's ports, the first ones if it has many, found by unplugging what is not plugged."""
         found: list[Port] = []
-        for adapter in itertools.count():
-            for number in itertools.count():
-                if len(found) == MOST_PORTS:
-                    return found
-                reply = self.send("DELETE", nio_path(vm, (adapter, number)))
-                if reply.status_code != 204:
-                    message(reply, 409)
-                    break
+        adapter = number = 0
+        while len(found) < MOST_PORTS:
+            reply = self.send("DELETE", nio_path(vm, (adapter, number)))
+            if reply.status_code == 204:
                 found.append((adapter, number))
+                number += 1
+                continue
+            message(reply, 409)
             if number == 0:
-                return found
-        raise AssertionError("unreachable")
+                break
+            adapter, number = adapter + 1, 0
+        return found
 
     def udp_port(self) -> int:
         """A UDP port of the project's."""
@@ -147,6 +150,17 @@ class Machines:
         return {port: self.ask("POST", nio_path(vm, port), 201, self.nio_udp())["lport"] for port in self.ports(vm)}
 
     # What there is
+
+    def nothing_new(self, before: Mapping[int, str], when: str) -> None:
+        """Fail if processes run that did not run `before`. What was killed may take a moment to go."""
+
+        def left() -> dict[int, str]:
+            return {pid: name for pid, name in self.server.processes().items() if pid not in before}
+
+        with suppress(AssertionError):
+            until(lambda: not left(), "them to go", ENDED_WITHIN)
+        still = left()
+        assert not still, f"when {when}, there were processes still: {still}"
 
     @property
     def news(self) -> str:

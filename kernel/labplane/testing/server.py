@@ -151,7 +151,7 @@ class Server:
 
     def processes(self) -> dict[int, str]:
         """The name of each process, by pid, that runs and belongs to the server, even if it left the family."""
-        return {one.pid: one.name for one in host.belonging(self.process.pid, self.projects)}
+        return {one.pid: one.name for one in host.belonging(self.process.pid, self.projects.resolve())}
 
     def descriptors(self) -> list[str]:
         """What the server has open, HTTP aside."""

@@ -28,7 +28,8 @@ class SettingsTests:
         looks["show of a VM that runs"] = machines.show(vm)
         for where, shown in looks.items():
             reason = published.complaint(published.vm, shown, "the VM object")
-            assert reason is None, f"{where} does not fit the published schema of {published.kind} VMs: {reason}."
+            hint = " One that has no default and is not given is null." if "not null" in (reason or "") else ""
+            assert reason is None, f"{where} does not fit the published schema of {published.kind} VMs: {reason}.{hint}"
             lacks = sorted(published.vm["properties"].keys() - shown.keys())
             assert not lacks, f"{where} lacks {', '.join(lacks)}, which the schema publishes; show() must answer them."
 

@@ -78,6 +78,13 @@ def sample(published: Published, schema: Schema) -> Any:
     return find(fitting(published, schema), lambda _: True, settings=EXAMPLES)
 
 
+def odd_objects(published: Published, properties: Mapping[str, Schema]) -> list[dict[str, Any]]:
+    """One object for each odd text, with that text wherever it fits."""
+    judges = {name: published.validator(schema) for name, schema in properties.items()}
+    found = [{name: text for name, judge in judges.items() if judge.is_valid(text)} for text in ODD_TEXTS]
+    return [one for one in found if one]
+
+
 def unfitting(published: Published, schema: Schema) -> list[Any]:
     """A few values, each of another type, that do not fit `schema`; none when everything does."""
     judge = published.validator(schema)

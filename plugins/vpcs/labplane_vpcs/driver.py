@@ -7,13 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from labplane import NIO_TAP, NIO_UDP, VM, BadRequest, Conflict, Lab, Needs, ProcessDriver, Schema, Session
+from labplane import (
+    NIO_TAP,
+    NIO_UDP,
+    VM,
+    BadRequest,
+    Conflict,
+    Lab,
+    Needs,
+    ProcessDriver,
+    Schema,
+    Session,
+    resolve_rhost,
+)
 from labplane_vpcs import script
 from labplane_vpcs.launches import Launches
 from labplane_vpcs.mac_ids import MacIds
 from labplane_vpcs.program import Program, Programs
 from labplane_vpcs.relay import Binding, Overtaken, Relays
-from labplane_vpcs.rhost import resolve
 from labplane_vpcs.sockets import has_udp_port, open_files
 
 UP_WITHIN = 10.0
@@ -61,9 +72,7 @@ class VPCSDriver(ProcessDriver):
         self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))
 
     async def link(self, vm: VM, nio: Mapping[str, Any]) -> None:
-        if nio["type"] == "nio_udp":
-            await resolve(nio["rhost"])
-        else:
+        if nio["type"] == "nio_tap":
             _check_device(nio["tap_device"])
 
     async def show(self, vm: VM) -> Mapping[str, Any]:
@@ -93,7 +102,7 @@ class VPCSDriver(ProcessDriver):
         if program.has_relay_switch:
             arguments.append("-R")
         if nio["type"] == "nio_udp":
-            rhost = await resolve(nio["rhost"])
+            rhost = await resolve_rhost(nio["rhost"])
             arguments += ["-s", str(nio["lport"]), "-c", str(nio["rport"]), "-t", rhost]
         else:
             arguments += ["-e", "-d", nio["tap_device"]]

@@ -1,11 +1,11 @@
-"""The far end of a link: VPCS knows dotted quads only and takes 127.0.0.1 for anything else (N-4, Q-6)."""
+"""The far end of a link: what a request calls it, as an IPv4 address (N-4)."""
 
 import asyncio
 import ipaddress
 import re
 import socket
 
-from labplane import BadRequest, Conflict
+from labplane.errors import BadRequest, Conflict
 
 PATIENCE = 5.0
 
@@ -13,7 +13,7 @@ _host_name = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\
 _numeric_end = re.compile(r"(.*\.)?[0-9]+\.?\Z")
 
 
-async def resolve(rhost: str) -> str:
+async def resolve_rhost(rhost: str) -> str:
     """The IPv4 address of `rhost` as a dotted quad, resolved off the event loop.
 
     Raises BadRequest for what can be no address and no name, Conflict for a name that has no IPv4 address now.

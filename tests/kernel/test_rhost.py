@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labplane import BadRequest, Conflict
-from labplane_vpcs import rhost
+from labplane import BadRequest, Conflict, resolve_rhost, rhost
 
 
 @given(st.ip_addresses(v=4).filter(lambda address: str(address) != "255.255.255.255"))
 def test_an_address_stays_as_it_is(address: Any) -> None:
-    assert asyncio.run(rhost.resolve(str(address))) == str(address)
+    assert asyncio.run(resolve_rhost(str(address))) == str(address)
 
 
 def test_a_name_becomes_its_address() -> None:
-    assert asyncio.run(rhost.resolve("localhost")) == "127.0.0.1"
+    assert asyncio.run(resolve_rhost("localhost")) == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,7 @@ def test_a_name_becomes_its_address() -> None:
 )
 def test_what_can_be_no_host_is_a_bad_request(impossible: str) -> None:
     with pytest.raises(BadRequest, match="rhost"):
-        asyncio.run(rhost.resolve(impossible))
+        asyncio.run(resolve_rhost(impossible))
 
 
 @given(st.text(max_size=300))
@@ -63,7 +62,7 @@ def test_no_text_gives_anything_but_an_address_or_a_refusal(text: str) -> None:
     async def resolve() -> None:
         asyncio.get_running_loop().getaddrinfo = nothing_resolves  # type: ignore[assignment]
         try:
-            found = await rhost.resolve(text)
+            found = await resolve_rhost(text)
         except (BadRequest, Conflict):
             return
         assert socket.inet_ntoa(socket.inet_aton(found)) == found == text
@@ -74,7 +73,7 @@ def test_no_text_gives_anything_but_an_address_or_a_refusal(text: str) -> None:
 def resolve_with(answer: Any) -> str:
     async def resolve() -> str:
         asyncio.get_running_loop().getaddrinfo = answer  # type: ignore[method-assign]
-        return await rhost.resolve("pc.example")
+        return await resolve_rhost("pc.example")
 
     return asyncio.run(resolve())
 

@@ -1,0 +1,75 @@
+"""The driver: how a switch is created, linked, started and shown."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, ClassVar
+
+from labplane import VM, Conflict, Driver, Schema, open_udp
+from labplane_switch.switch import Counters, Switch
+
+MOST_PORTS = 64
+COUNT: Schema = {"type": "integer", "minimum": 0}
+
+
+class SwitchDriver(Driver):
+    """One adapter with as many ports as the setting `ports` says; links are plugged in and out while it runs."""
+
+    kind = "switch"
+    properties: ClassVar[Mapping[str, Schema]] = {
+        "ports": {"type": "integer", "minimum": 1, "maximum": MOST_PORTS, "default": 8},
+        "ageing_seconds": {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 300},
+    }
+    readonly: ClassVar[Mapping[str, Schema]] = {
+        "counters": {
+            "type": "array",
+            "description": "of each port, since the latest start",
+            "items": {"type": "object", "properties": {field.name: COUNT for field in fields(Counters)}},
+        },
+        "mac_table_size": COUNT,
+    }
+    console = False
+
+    def adapters(self, vm: VM) -> Sequence[int]:
+        return (vm.settings["ports"],)
+
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        highest = max((number for _, number in vm.nios), default=0)
+        if changes.get("ports", MOST_PORTS) <= highest:
+            raise Conflict(f"Port {highest} of {vm} is plugged; unplug it before you leave {changes['ports']} ports.")
+        if "ageing_seconds" in changes and (switch := self._switch(vm)) is not None:
+            switch.table.ageing = changes["ageing_seconds"]
+
+    async def start(self, vm: VM) -> None:
+        switch = Switch(vm.settings["ageing_seconds"])
+        try:
+            for (_, number), nio in vm.nios.items():
+                await switch.plug(number, await open_udp(vm, nio))
+        except BaseException:
+            await switch.close()
+            raise
+        vm.data["switch"] = switch
+
+    async def stop(self, vm: VM) -> None:
+        await vm.data["switch"].close()
+
+    async def connect(self, vm: VM, port: tuple[int, int], nio: Mapping[str, Any]) -> None:
+        switch, (_, number) = vm.data["switch"], port
+        await switch.plug(number, await open_udp(vm, nio, instead_of=switch.end(number)))
+
+    async def disconnect(self, vm: VM, port: tuple[int, int]) -> None:
+        await vm.data["switch"].unplug(port[1])
+
+    async def show(self, vm: VM) -> Mapping[str, Any]:
+        switch = self._switch(vm)
+        numbers = range(vm.settings["ports"])
+        return {
+            **await super().show(vm),
+            "counters": [asdict(switch.counters[number] if switch else Counters()) for number in numbers],
+            "mac_table_size": switch.table.size(time.monotonic()) if switch else 0,
+        }
+
+    def _switch(self, vm: VM) -> Switch | None:
+        """The switch that runs, or last ran: its counters stay to be read."""
+        switch: Switch | None = vm.data.get("switch")
+        return switch

@@ -1,0 +1,86 @@
+"""A zip of a project, written while it is sent: neither memory nor disk ever holds the whole of it (F-7, F-8)."""
+
+import logging
+import os
+import re
+import stat
+import time
+import zipfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from labplane import LabError
+from labplane_files.description import DESCRIPTION
+from labplane_files.download import PIECE
+from labplane_files.paths import files_below, open_file
+from labplane_files.topology import TOPOLOGY, topology_of
+
+log = logging.getLogger("labplane.files")
+
+LEFT_OUT = re.compile(r"(.*/)?([^/]*(\.log|\.log\.1|_log\.txt)|\.DS_Store)|project-files/(snapshots|captures)/.*")
+
+
+class _Sink:
+    """What zipfile writes to; it cannot seek, so sizes follow each member instead of being put in before it."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        self._held += data
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def taken(self) -> bytes:
+        """What has been written since the last time."""
+        data = bytes(self._held)
+        self._held.clear()
+        return data
+
+
+def zipped(root: Path, description: bytes) -> Generator[bytes]:
+    """The archive, piece by piece: the description of the lab, then the project's files.
+
+    A file that cannot be read is left out, one that grows meanwhile is cut at the size that it had.
+    """
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_member(DESCRIPTION, 0o644, time.time()), description)
+        topology = topology_of(root)
+        for path in files_below(root):
+            if path == DESCRIPTION or LEFT_OUT.fullmatch(path):
+                continue
+            yield sink.taken()
+            yield from _added(archive, sink, root, path, TOPOLOGY if path == topology else path)
+    yield sink.taken()
+
+
+def _added(archive: zipfile.ZipFile, sink: _Sink, root: Path, path: str, name: str) -> Iterator[bytes]:
+    try:
+        file = open_file(root, path)
+    except (LabError, OSError) as error:
+        log.warning("%s of %s is not exported: %s", path, root, error)
+        return
+    with file:
+        found = os.fstat(file.fileno())
+        member = _member(name, found.st_mode, found.st_mtime)
+        left = member.file_size = found.st_size
+        with archive.open(member, "w") as copy:
+            while left and (data := file.read(min(left, PIECE))):
+                copy.write(data)
+                left -= len(data)
+                yield sink.taken()
+
+
+def _member(name: str, mode: int, modified: float) -> zipfile.ZipInfo:
+    year, *rest = time.localtime(modified)[:6]
+    date = (year, *rest) if 1980 <= year <= 2107 else (1980, 1, 1, 0, 0, 0)
+    member = zipfile.ZipInfo(name, date)  # type: ignore[arg-type]
+    member.compress_type = zipfile.ZIP_DEFLATED
+    member.external_attr = (stat.S_IFREG | stat.S_IMODE(mode)) << 16
+    return member

@@ -1,0 +1,75 @@
+"""A lab in one JSON file, which travels in its archive: what VMs there are, how they are set and linked (F-8)."""
+
+from typing import Any
+
+from labplane import Lab, NotFound, Schema
+
+DESCRIPTION = "labplane.json"
+VERSION = 1
+
+_PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+_NIO: Schema = {"type": "object", "properties": {"type": {"type": "string"}, "lport": _PORT, "rport": _PORT}}
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+# What routes check when the VMs are made again, kinds, settings and NIOs in full, is not checked here.
+SCHEMA: Schema = {
+    "type": "object",
+    "properties": {
+        "format": {"const": "labplane"},
+        "version": {"const": VERSION},
+        "name": {"type": ["string", "null"], "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]*\Z"},
+        "vms": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string"},
+                    "vm_id": {"type": "string", "maxLength": 36, "pattern": _UUID},
+                    "name": {"type": "string"},
+                    "console": {**_PORT, "type": ["integer", "null"]},
+                    "settings": {"type": "object"},
+                    "links": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "adapter": {"type": "integer", "minimum": 0},
+                                "port": {"type": "integer", "minimum": 0},
+                                "nio": _NIO,
+                            },
+                            "required": ["adapter", "port", "nio"],
+                        },
+                    },
+                },
+                "required": ["kind", "vm_id", "name", "console", "settings", "links"],
+            },
+        },
+    },
+    "required": ["format", "version", "name", "vms"],
+}
+
+
+async def describe(lab: Lab, project_id: str) -> dict[str, Any]:
+    """What SCHEMA says, of that project as it is now."""
+    project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
+    vms = []
+    for vm in lab.vms.of(project_id):
+        path = f"/v1/projects/{{project_id}}/{vm.driver.kind}/vms/{{vm_id}}"
+        try:
+            shown = await lab.ask("GET", path, project_id=project_id, vm_id=vm.id)
+        except NotFound:  # deleted meanwhile
+            continue
+        vms.append(
+            {
+                "kind": vm.driver.kind,
+                "vm_id": vm.id,
+                "name": vm.name,
+                "console": vm.console,
+                "settings": {name: shown.get(name) for name in vm.driver.properties},
+                "links": [
+                    {"adapter": adapter, "port": port, "nio": dict(nio)}
+                    for (adapter, port), nio in sorted(vm.nios.items())
+                ],
+            }
+        )
+    return {"format": "labplane", "version": VERSION, "name": project["name"], "vms": vms}

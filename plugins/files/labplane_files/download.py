@@ -1,0 +1,36 @@
+"""A reply whose body is made piece by piece while the client takes it."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+PIECE = 256 * 1024
+
+
+class Download(StreamingResponse):
+    """A body of pieces, each made in a thread; none for HEAD.
+
+    close: called at the end, however it comes about.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        close: Callable[[], None],
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(pieces, headers=headers, media_type=media_type)
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["method"] == "HEAD":
+                reply = Response(media_type=self.media_type)
+                reply.raw_headers = self.raw_headers
+                await reply(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
+        finally:
+            self._close()

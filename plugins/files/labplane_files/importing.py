@@ -1,0 +1,100 @@
+"""An import, from the body's last byte on: unpack aside, put in place, make the VMs; or leave no trace (F-9)."""
+
+import asyncio
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from starlette.concurrency import iterate_in_threadpool
+
+from labplane import BadRequest, Conflict, Lab, NotFound
+from labplane_files.description import SCHEMA
+from labplane_files.paths import OURS
+from labplane_files.rebuild import Rebuilding, new_ids, require_kinds
+from labplane_files.topology import adopt
+from labplane_files.unpack import Archive, Limits
+
+
+async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -> Any:
+    """The project object, after all that is in the archive `file` has come into that project; closes `file`.
+
+    Raises LabErrors; the project is then as it was before.
+    """
+    with file:
+        project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
+        archive = await asyncio.to_thread(Archive, file, limits)
+        there: dict[str, Any] = {"name": None, "vms": []}
+        if archive.description is not None:
+            there = await asyncio.to_thread(lab.parse, archive.description, SCHEMA)
+        require_kinds(lab, there["vms"])
+        name = there["name"] if project["name"] is None else project["name"]
+        async with lab.held(project_id) as root:
+            staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=OURS, dir=root))
+            try:
+                async for _ in iterate_in_threadpool(archive.unpack(staging)):
+                    if lab.is_closing(project_id):
+                        raise NotFound(f"The project {project_id} was closed meanwhile.")
+                ids = await asyncio.to_thread(new_ids, lab, project_id, there["vms"])
+                await asyncio.to_thread(_arrange, staging, there["vms"], ids)
+                await asyncio.to_thread(adopt, staging, project_id, name, ids)
+                await _put_in_place(lab, root, staging, Rebuilding(lab, project_id, there["vms"], ids))
+            finally:
+                await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+    with suppress(NotFound):  # closed since: it has all that was to come into it
+        project = await lab.ask("PUT", "/v1/projects/{project_id}", {"name": name}, project_id=project_id)
+    return project
+
+
+def require_no_vms(lab: Lab, project_id: str) -> None:
+    """Raise Conflict unless the project is without VMs."""
+    if lab.vms.of(project_id):
+        raise Conflict("The project has VMs already; create a new one with POST /v1/projects and import into that.")
+
+
+async def _put_in_place(lab: Lab, root: Path, staging: Path, vms: Rebuilding) -> None:
+    require_no_vms(lab, vms.project_id)
+    placed = await asyncio.to_thread(_move, staging, root, os.listdir(staging))
+    try:
+        await vms.run()
+        if lab.project_dir(vms.project_id) != root:
+            raise Conflict("The project was moved meanwhile; import again.")
+    except BaseException:
+        await vms.undo()
+        await asyncio.to_thread(_move, root, staging, placed)
+        raise
+
+
+def _arrange(staging: Path, vms: list[dict[str, Any]], ids: Mapping[str, str]) -> None:
+    """Give each VM its directory under the id that it will have."""
+    for vm in vms:
+        kind = staging / "project-files" / vm["kind"]
+        old, new = kind / vm["vm_id"], kind / ids[vm["vm_id"].lower()]
+        try:
+            if old.is_dir() and old != new:
+                old.rename(new)
+            new.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY):
+                raise
+            raise BadRequest(f"The archive has no room for the directory of the VM {vm['name']!r}.") from None
+
+
+def _move(source: Path, target: Path, names: list[str]) -> list[str]:
+    """Move what is called so from one directory into another, all or nothing; what was moved."""
+    moved: list[str] = []
+    try:
+        for name in sorted(names):
+            if os.path.lexists(target / name):
+                raise Conflict(f"The project has {name[:200]!r} already; import into a new one.")
+            (source / name).rename(target / name)
+            moved.append(name)
+    except BaseException:
+        for name in moved:
+            (target / name).rename(source / name)
+        raise
+    return moved

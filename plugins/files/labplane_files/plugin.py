@@ -1,0 +1,150 @@
+"""The files plugin: its routes, its limits, and what each request does."""
+
+import asyncio
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, ClassVar
+from urllib.parse import quote
+
+from starlette.concurrency import iterate_in_threadpool
+
+from labplane import Conflict, LabError, NotFound, Plugin, Request, Route, Schema, TooLarge, hook
+from labplane_files.archive import zipped
+from labplane_files.description import describe
+from labplane_files.download import PIECE, Download
+from labplane_files.importing import bring_in, require_no_vms
+from labplane_files.paths import Draft, files_below, open_file
+from labplane_files.unpack import Limits
+
+GIB = 1024**3
+BYTES = "application/octet-stream"
+ARCHIVE = "application/gns3project"
+
+
+class Files(Plugin):
+    """Section 16 of docs/api.md."""
+
+    settings: ClassVar[Mapping[str, Schema]] = {
+        "file_max_bytes": {"type": "integer", "minimum": 1, "default": 4 * GIB},
+        "import_max_bytes": {"type": "integer", "minimum": 1, "default": 4 * GIB},
+        "import_max_files": {"type": "integer", "minimum": 1, "default": 10000},
+        "import_max_ratio": {"type": "integer", "minimum": 1, "default": 200},
+    }
+
+    @hook
+    def schemas(self) -> Mapping[str, Schema]:
+        text: Schema = {"type": "string"}
+        entry = {"type": "object", "properties": {"path": text, "md5sum": text}, "required": ["path", "md5sum"]}
+        return {"ProjectFiles": {"type": "array", "items": entry}}
+
+    @hook
+    def routes(self) -> Iterable[Route]:
+        project = "/v1/projects/{project_id}"
+        files, file = project + "/files", project + "/files/{path:path}"
+        listed: Schema = {"$ref": "labplane:ProjectFiles"}
+        shown: Schema = {"type": "object", "description": "the project"}
+        return [
+            Route("GET", files, self.list, reply=listed, summary="List a project's files"),
+            Route("GET", file, self.read, summary="Read a file of a project", media=BYTES, refusals=(409,)),
+            Route("POST", file, self.write, summary="Write a file of a project", refusals=(409,), streams=True),
+            Route("GET", project + "/export", self.export, summary="Export a project as a zip", media=ARCHIVE),
+            Route(
+                "POST",
+                project + "/import",
+                self.import_,
+                reply=shown,
+                status=201,
+                summary="Import an exported project",
+                refusals=(409,),
+                streams=True,
+            ),
+        ]
+
+    async def list(self, request: Request) -> Any:
+        """F-1."""
+        return [entry async for entry in iterate_in_threadpool(_summed(self._root(request))) if entry]
+
+    async def read(self, request: Request) -> Any:
+        """F-2."""
+        file = await asyncio.to_thread(open_file, self._root(request), _path(request))
+        return Download(iter(partial(file.read, PIECE), b""), file.close, BYTES)
+
+    async def write(self, request: Request) -> None:
+        """F-3."""
+        path = _path(request)
+        async with self.lab.held(request.project_id) as root:
+            draft = await asyncio.to_thread(Draft, root, path)
+        with closing(draft):
+            await _receive(request, draft.file, self.config["file_max_bytes"])
+            async with self.lab.held(request.project_id) as place:
+                if place != root:
+                    raise Conflict("The project was moved meanwhile; write the file again.")
+                await asyncio.to_thread(draft.keep)
+
+    async def export(self, request: Request) -> Any:
+        """F-7."""
+        description = await describe(self.lab, request.project_id)
+        name = f"{description['name'] or request.project_id}.gns3project"
+        plain = re.fullmatch(r"[ !#-\[\]-~]+", name)
+        filename = f'filename="{name}"' if plain else f"filename*=UTF-8''{quote(name, safe='')}"
+        pieces = zipped(self._root(request), json.dumps(description, indent=4, sort_keys=True).encode())
+        headers = {"Content-Disposition": f"attachment; {filename}"}
+        return Download(pieces, pieces.close, ARCHIVE, headers)
+
+    async def import_(self, request: Request) -> Any:
+        """F-9."""
+        require_no_vms(self.lab, request.project_id)
+        limits = Limits(*(self.config[f"import_max_{what}"] for what in Limits._fields))
+        async with self.lab.held(request.project_id) as root:
+            await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
+            file: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile, dir=root)
+        try:
+            await _receive(request, file, limits.bytes)
+        except BaseException:
+            file.close()
+            raise
+        # To its end, even if this request is ended with the server.
+        return await asyncio.shield(self.lab.background(bring_in(self.lab, request.project_id, file, limits)))
+
+    def _root(self, request: Request) -> Path:
+        return self.lab.project_dir(request.project_id)
+
+
+def _path(request: Request) -> str:
+    path = str(request.path["path"])
+    if not path or path.endswith("/"):
+        raise NotFound(f"There is no route {request.scope['path'][:200]}.")
+    return path
+
+
+async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
+    """Write the request's body into `file`. Raises TooLarge, before it is read if its length is announced."""
+    announced = dict(request.scope["headers"]).get(b"content-length", b"0")
+    size = int(announced[:20]) if announced.isdigit() else 0
+    if size <= limit:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > limit:
+                break
+            await asyncio.to_thread(file.write, piece)
+    if size > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    await asyncio.to_thread(file.flush)
+
+
+def _summed(root: Path) -> Iterator[dict[str, str] | None]:
+    """Each file below `root` with its MD5 sum; None for each piece of it that was read."""
+    for path in files_below(root):
+        with suppress(LabError, OSError), open_file(root, path) as file:
+            md5 = hashlib.md5(usedforsecurity=False)
+            while piece := file.read(PIECE):
+                md5.update(piece)
+                yield None
+            yield {"path": path, "md5sum": md5.hexdigest()}

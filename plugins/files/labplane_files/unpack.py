@@ -1,0 +1,141 @@
+"""An archive that came from outside, unpacked: nothing is written before all of it has been looked at (F-10, F-11)."""
+
+import errno
+import io
+import os
+import posixpath
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from labplane import BadRequest, Forbidden, TooLarge
+from labplane_files.description import DESCRIPTION
+from labplane_files.download import PIECE
+from labplane_files.paths import contained
+
+ALWAYS_FINE = 16 * 1024 * 1024
+INDEX_ENTRY = 512
+LARGEST_DESCRIPTION = 16 * 1024 * 1024
+
+
+class Limits(NamedTuple):
+    """What an archive may hold: files, bytes when unpacked, and how many times its own size that may be."""
+
+    files: int
+    bytes: int
+    ratio: int
+
+
+class Archive:
+    """The archive in `file`. Raises BadRequest when it is none that can be unpacked, TooLarge when it is too much.
+
+    description: of the lab; None in an archive that labplane did not make.
+    """
+
+    def __init__(self, file: IO[bytes], limits: Limits) -> None:
+        size = file.seek(0, io.SEEK_END)
+        with _explained():
+            self._archive = zipfile.ZipFile(_Bounded(file, max(limits.files * INDEX_ENTRY, PIECE)))
+            members = self._archive.infolist()
+            whole = sum(member.file_size for member in members)
+            if len(members) > limits.files:
+                raise TooLarge(f"The archive holds {len(members)} files; at most {limits.files} are taken.")
+            if whole > limits.bytes:
+                raise TooLarge(f"The archive unpacks to {whole} bytes; at most {limits.bytes} are taken.")
+            if whole > max(limits.ratio * size, ALWAYS_FINE):
+                raise TooLarge(f"The archive unpacks to more than {limits.ratio} times its size.")
+            self._members = list(_checked(members))
+            self.description = self._read_description()
+
+    def unpack(self, root: Path) -> Iterator[None]:
+        """Write the files below `root`, an empty directory, one piece at each step."""
+        for member, path in self._members:
+            if path == DESCRIPTION:
+                continue
+            target = root / path
+            with _explained(path):
+                if member.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                executable = member.external_attr >> 16 & 0o100
+                number = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
+                with open(number, "wb") as copy, self._archive.open(member) as data:
+                    while piece := data.read(PIECE):
+                        copy.write(piece)
+                        yield
+
+    def _read_description(self) -> bytes | None:
+        for member, path in self._members:
+            if path == DESCRIPTION and not member.is_dir():
+                if member.file_size > LARGEST_DESCRIPTION:
+                    raise TooLarge(f"{DESCRIPTION} is larger than {LARGEST_DESCRIPTION} bytes.")
+                return self._archive.read(member)
+        return None
+
+
+class _Bounded:
+    """As much of a file as zipfile reads from. zipfile reads an archive's index at once, which makes it a bomb too."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._most = most
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self._read = file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self._most:
+            raise TooLarge("The archive's index is too large for the number of files that are taken.")
+        return self._read(size if size >= 0 else self._most)
+
+
+def _checked(members: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, str]]:
+    """Each member that shall be unpacked and its path. Hidden ones at the top are left out, bad ones refused."""
+    for member in members:
+        name = member.orig_filename
+        top = posixpath.normpath(name).split("/")[0]
+        if top.startswith(".") and not top.startswith(".."):
+            continue
+        try:
+            path = contained(name)
+        except Forbidden as error:
+            raise BadRequest(f"The archive cannot be unpacked: {error}") from None
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if re.match("[a-zA-Z]:", name):
+            raise BadRequest(f"The archive cannot be unpacked: {name[:200]!r} names a drive.")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise BadRequest(f"The archive cannot be unpacked: {name[:200]!r} is neither a file nor a directory.")
+        if member.flag_bits & 1:
+            raise BadRequest(f"The archive cannot be unpacked: {name[:200]!r} is encrypted.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BadRequest(f"The archive cannot be unpacked: {name[:200]!r} is compressed otherwise than by deflate.")
+        yield member, path
+
+
+@contextmanager
+def _explained(path: str = "") -> Iterator[None]:
+    """Turn what a damaged archive makes zipfile and the disk raise into what a client is told."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise BadRequest(f"The archive cannot be unpacked: {path[:200]!r} is in it twice.") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadRequest(f"The archive cannot be unpacked: the name {path[:200]!r} is too long.") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+        OverflowError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise BadRequest(f"The body is no zip archive, or a damaged one: {error}.") from None
