@@ -64,7 +64,7 @@ def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.Comple
 def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(stranger: Path) -> None:
     site_packages = next((stranger.parent / "lib").glob("python*/site-packages"))
     names = {path.name for path in site_packages.iterdir()}
-    ours = {"labplane", "labplane_projects", "labplane_ports", "labplane_server", "labplane_vpcs"}
+    ours = {"labplane", "labplane_projects", "labplane_ports", "labplane_server", "labplane_docs", "labplane_vpcs"}
     assert ours <= names
     assert not names & {"kernel", "plugins", "tests", "bench", "docs", "drivers"}
     assert all((site_packages / package / "py.typed").is_file() for package in ours)
@@ -148,6 +148,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
     server: Server, reports: dict[str, dict[str, Any]]
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
+        "labplane docs",
         "labplane ports",
         "labplane projects",
         "labplane server",

@@ -72,7 +72,9 @@ def shown(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
-    assert {"labplane_projects", "labplane_ports", "labplane_vpcs"} <= {path.parent.name for path in PLUGINS}
+    assert {"labplane_projects", "labplane_ports", "labplane_docs", "labplane_vpcs"} <= {
+        path.parent.name for path in PLUGINS
+    }
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=shown)
