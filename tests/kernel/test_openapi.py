@@ -9,8 +9,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fragile import Cat, Fragile
-from inprocess import offering, own, settings
-from labplane import Lab, Plugin, Request, Route, Schema, hook
+from inprocess import offering, own, serving, settings
+from labplane import Lab, Plugin, Request, Route, Schema, hook, own_routes
 from labplane.openapi import document
 from labplane.plugins import Candidate
 from labplane.schemas import LabValidator
@@ -121,3 +121,19 @@ def test_its_schemas_say_what_the_server_checks(lab: Lab) -> None:
         there = lab.schemas.compile({"$ref": "labplane:FragileCreate"}, "here").is_valid(body)
         documented = {**found, "$ref": "#/components/schemas/FragileCreate"}
         assert LabValidator(documented).is_valid(body) == there
+
+
+def test_it_is_made_when_somebody_asks_first_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(lab: Lab) -> Any:
+        made.append(lab)
+        return document(lab)
+
+    monkeypatch.setattr(own_routes, "document", counted)
+    with serving(tmp_path, [offering(Cat)]) as served:
+        assert made == []
+        replies = [served.http.get("/v1/openapi.json") for _ in range(3)]
+        assert made == [served.lab]
+        assert [reply.json() for reply in replies] == [document(served.lab)] * 3
+        assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
