@@ -21,6 +21,7 @@ NIO_UDP: Schema = {
     },
     "required": ["type", "lport", "rhost", "rport"],
     "additionalProperties": False,
+    "examples": [{"type": "nio_udp", "lport": 10000, "rhost": "127.0.0.1", "rport": 10001}],
 }
 
 NIO_TAP: Schema = {
@@ -53,6 +54,7 @@ def nio_schema(nios: Mapping[str, Schema]) -> Schema:
             {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": schema}
             for name, schema in sorted(nios.items())
         ],
+        "examples": [example for schema in nios.values() for example in schema.get("examples", ())],
     }
 
 

@@ -137,3 +137,10 @@ def test_it_is_made_when_somebody_asks_first_and_kept(tmp_path: Path, monkeypatc
         assert made == [served.lab]
         assert [reply.json() for reply in replies] == [document(served.lab)] * 3
         assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
+
+
+def test_it_has_an_example_of_each_nio_that_has_one(lab: Lab) -> None:
+    """Of all the types that an NIO may have, one that the kind takes."""
+    schema = document(lab)["components"]["schemas"]["CatNIO"]
+    assert schema["examples"] == [{"type": "nio_udp", "lport": 10000, "rhost": "127.0.0.1", "rport": 10001}]
+    assert all(LabValidator(schema).is_valid(example) for example in schema["examples"])
