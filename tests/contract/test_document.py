@@ -114,7 +114,7 @@ def test_meanwhile_every_operation_did_its_work_at_least_once(
                 (method.upper(), success) == (one, status) and pattern.fullmatch(at) for one, at, status in seen
             ):
                 missing.add((method.upper(), path))
-    assert {(method, path) for method, path in missing if "/liar/" not in path} == NEVER
+    assert {(method, path) for method, path in missing if "/liar/" not in path} <= NEVER
 
 
 def test_routes_that_lie_are_found_out(server: Server, home: Path) -> None:
