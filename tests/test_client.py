@@ -22,6 +22,7 @@ from labplane.settings import Settings
 
 WITHOUT_A_METHOD = {
     ("GET", "/v1/openapi.json"): "for programs that generate clients",
+    ("GET", "/docs"): "a page",
     ("POST", "/v1/version"): "a question of desktop programs; a script compares what version() says",
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",

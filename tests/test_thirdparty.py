@@ -68,6 +68,7 @@ def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_
     ours = {
         "labplane",
         "labplane_files",
+        "labplane_docs",
         "labplane_projects",
         "labplane_ports",
         "labplane_pytest",
@@ -180,6 +181,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
         "labplane files",
+        "labplane docs",
         "labplane ports",
         "labplane projects",
         "labplane server",

@@ -21,6 +21,7 @@ NIO_UDP: Schema = {
     },
     "required": ["type", "lport", "rhost", "rport"],
     "additionalProperties": False,
+    "examples": [{"type": "nio_udp", "lport": 10000, "rhost": "127.0.0.1", "rport": 10001}],
 }
 
 NIO_TAP: Schema = {
@@ -54,6 +55,7 @@ def nio_schema(nios: Mapping[str, Schema]) -> Schema:
         "properties": {"type": {"enum": sorted({*KNOWN_TYPES, *nios})}},
         "required": ["type"],
         **({"allOf": branches} if branches else {}),
+        "examples": [example for schema in nios.values() for example in schema.get("examples", ())],
     }
 
 

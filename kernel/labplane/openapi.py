@@ -34,7 +34,7 @@ ALWAYS = (400, 403, 408, 413, 431, 500, 503)
 
 
 def document(lab: "Lab") -> dict[str, Any]:
-    """The document, in JSON types. Routes that exist only to say that something cannot be done are left out."""
+    """The document, in JSON types, of the routes that are offered."""
     routes = [route for route in lab.routes.routes if route.offered]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
 from starlette.types import Scope
 
 from labplane.errors import Conflict
 from labplane.openapi import document
-from labplane.routing import Request, Route
+from labplane.replies import JSONReply
+from labplane.routing import JSON, Request, Route
 from labplane.schemas import PREFIX, Schema
 
 if TYPE_CHECKING:
@@ -73,8 +76,13 @@ def own_routes(lab: "Lab") -> list[Route]:
     def plugins(_: Request) -> Any:
         return [asdict(report) for report in lab.plugins.reports]
 
+    @cache
+    def rendered() -> bytes:
+        return bytes(JSONReply(document(lab)).body)
+
     def openapi(_: Request) -> Any:
-        return document(lab)
+        # Made when somebody asks first, and kept: once plugins are taken in it cannot change.
+        return Response(rendered(), media_type=JSON)
 
     schema: Schema = {"$ref": PREFIX + "Version"}
     reports: Schema = {"type": "array", "items": {"$ref": PREFIX + "Plugin"}}

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from labplane.drivers import Driver
 from labplane.hookspecs import HOOKS, NAMESPACE, Hooks, Plugin
 from labplane.reports import Report
+from labplane.routing import Route
 from labplane.schemas import Schema, SchemaError, check, complaint
 
 if TYPE_CHECKING:
@@ -199,20 +201,39 @@ def _hooks(cls: type[Plugin]) -> list[str]:
 
 
 def _trace_call(hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
-    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    asked = ", ".join(one.plugin_name for one in reversed(implementations)) or "nobody"
-    log.info("trace: %s(%s) asks %s", hook, given, asked)
+    log.info("trace: %s asks %s", _call(hook, arguments), _asked(implementations))
 
 
 def _trace_answer(
-    outcome: pluggy.Result[Any], hook: str, implementations: Sequence[pluggy.HookImpl], _: Mapping[str, Any]
+    outcome: pluggy.Result[Any], hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]
 ) -> None:
-    answer = outcome.exception or outcome.get_result()
-    log.info("trace: %s of %s: %s", hook, ", ".join(one.plugin_name for one in implementations), _short(answer))
+    said = f"raised {outcome.exception!r}" if outcome.exception else f"gave {_readable(outcome.get_result())}"
+    said = textwrap.shorten(said, 200, placeholder=" …")
+    log.info("trace: %s of %s %s", _call(hook, arguments), _asked(implementations), said)
 
 
-def _short(answer: object) -> str:
-    return textwrap.shorten(repr(answer), 200, placeholder=" …")
+def _call(hook: str, arguments: Mapping[str, Any]) -> str:
+    return f"{hook}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+
+
+def _asked(implementations: Sequence[pluggy.HookImpl]) -> str:
+    """The names of the plugins, in the order in which pluggy asks them."""
+    return ", ".join(one.plugin_name for one in reversed(implementations)) or "nobody"
+
+
+def _readable(answer: object) -> str:
+    """What a hook gave, by name: routes, kinds and schemas have long representations."""
+    match answer:
+        case Route():
+            return f"{answer.method} {answer.path}"
+        case Driver():
+            return answer.kind
+        case Mapping() | list() | tuple():
+            return ", ".join(map(_readable, answer)) or "nothing"
+        case str():
+            return answer
+        case _:
+            return repr(answer)
 
 
 def _cause(error: BaseException) -> str:

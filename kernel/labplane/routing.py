@@ -79,7 +79,8 @@ class Route:
     refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
               may meet, nor 404 for a ``project_id`` or ``vm_id`` in the path.
     media:    the content type of a successful reply.
-    offered:  False for a route that does nothing but say that something cannot be done.
+    offered:  False for a route that is not part of the API and stays out of its document: one that does nothing but
+              say that something cannot be done, or has a part of a page.
     streams:  the endpoint reads the body itself, of any length and form, with ``request.stream()``. Its path names no
               VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
               is for ``lab.background``.

@@ -9,8 +9,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fragile import Cat, Fragile
-from inprocess import offering, own, settings
-from labplane import Lab, Plugin, Request, Route, Schema, hook
+from inprocess import offering, own, serving, settings
+from labplane import Lab, Plugin, Request, Route, Schema, hook, own_routes
 from labplane.openapi import ALWAYS, document
 from labplane.plugins import Candidate
 from labplane.schemas import LabValidator
@@ -62,7 +62,7 @@ def test_it_has_each_route_with_its_statuses_and_nothing_else(lab: Lab) -> None:
         for action in set(ACTIONS) - set(actions_of(driver))
     }
     assert cannot < routes
-    assert there == routes - cannot
+    assert there == routes - cannot - {("GET", "/docs/{part}")}
     assert paths["/v1/version"]["post"]["responses"].keys() == {"200", "409", *map(str, ALWAYS)}
     assert paths["/v1/projects/{project_id}/trees"]["delete"]["responses"].keys() == {
         "204",
@@ -123,3 +123,26 @@ def test_its_schemas_say_what_the_server_checks(lab: Lab) -> None:
         there = lab.schemas.compile({"$ref": "labplane:FragileCreate"}, "here").is_valid(body)
         documented = {**found, "$ref": "#/components/schemas/FragileCreate"}
         assert LabValidator(documented).is_valid(body) == there
+
+
+def test_it_is_made_when_somebody_asks_first_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(lab: Lab) -> Any:
+        made.append(lab)
+        return document(lab)
+
+    monkeypatch.setattr(own_routes, "document", counted)
+    with serving(tmp_path, [offering(Cat)]) as served:
+        assert made == []
+        replies = [served.http.get("/v1/openapi.json") for _ in range(3)]
+        assert made == [served.lab]
+        assert [reply.json() for reply in replies] == [document(served.lab)] * 3
+        assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
+
+
+def test_it_has_an_example_of_each_nio_that_has_one(lab: Lab) -> None:
+    """Of all the types that an NIO may have, one that the kind takes."""
+    schema = document(lab)["components"]["schemas"]["CatNIO"]
+    assert schema["examples"] == [{"type": "nio_udp", "lport": 10000, "rhost": "127.0.0.1", "rport": 10001}]
+    assert all(LabValidator(schema).is_valid(example) for example in schema["examples"])

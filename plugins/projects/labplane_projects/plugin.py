@@ -20,6 +20,7 @@ UUID = {
     "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
 }
 TEXT = {"type": ["string", "null"], "minLength": 1}
+NAME = {**TEXT, "pattern": r"^[^\x00-\x1f\x7f]*(?!\n)$", "description": "a text without control characters"}
 
 
 class Projects(Plugin):
@@ -39,7 +40,7 @@ class Projects(Plugin):
             "ProjectCreate": {
                 "type": "object",
                 "properties": {
-                    "name": TEXT,
+                    "name": NAME,
                     "path": TEXT,
                     "project_id": {**UUID, "type": ["string", "null"]},
                     "temporary": {"type": "boolean"},
@@ -48,14 +49,14 @@ class Projects(Plugin):
             },
             "ProjectUpdate": {
                 "type": "object",
-                "properties": {"name": TEXT, "path": TEXT, "temporary": {"type": "boolean"}},
+                "properties": {"name": NAME, "path": TEXT, "temporary": {"type": "boolean"}},
                 "additionalProperties": False,
             },
             "Project": {
                 "type": "object",
                 "properties": {
                     "project_id": UUID,
-                    "name": TEXT,
+                    "name": NAME,
                     "path": {"type": "string"},
                     "location": {"type": "string"},
                     "temporary": {"type": "boolean"},
@@ -97,7 +98,7 @@ class Projects(Plugin):
     async def create(self, request: Request) -> Any:
         """P-1 to P-6."""
         body = request.body
-        name = _printable(body.get("name"))
+        name = body.get("name")
         project_id = (body.get("project_id") or str(uuid4())).lower()
         while (known := self._projects.get(project_id)) is not None:
             async with known.lock:
@@ -127,7 +128,7 @@ class Projects(Plugin):
     async def update(self, request: Request) -> Any:
         """P-9, P-10."""
         body = request.body
-        name = _printable(body.get("name"))
+        name = body.get("name")
         project = self._get(request.project_id)
         async with project.lock:
             self._refuse_gone(project)
@@ -228,9 +229,3 @@ class Projects(Plugin):
             raise Conflict(f"{path} and {project.path} contain each other.")
         if running := [str(vm) for vm in self.lab.vms.of(project.id) if vm.status != "stopped"]:
             raise Conflict(f"Stop {', '.join(running)} before the project is moved.")
-
-
-def _printable(name: str | None) -> str | None:
-    if name is not None and any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise BadRequest("'name' must not contain control characters.")
-    return name
