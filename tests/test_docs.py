@@ -80,6 +80,14 @@ def test_every_rule_that_is_cited_exists() -> None:
         assert not unknown, f"{name} cites {sorted(unknown)}"
 
 
+def test_each_promise_of_security_names_a_test_that_is_there() -> None:
+    promises = rows(PAGES["SECURITY.md"], "## What is promised")
+    assert len(promises) > 15
+    for promise, test in promises:
+        path, _, name = code(test).partition("::")
+        assert f"def {name}(" in (TREE / path).read_text(), promise
+
+
 def test_no_rule_is_defined_twice() -> None:
     rules = re.findall(r"\*\*([A-Z]-\d+)\*\*", API)
     assert len(rules) == len(set(rules))
