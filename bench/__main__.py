@@ -18,6 +18,7 @@ import uvloop
 from bench import effort, raw
 from bench.client import BenchError
 from bench.effort import Effort
+from bench.measure_guards import guards
 from bench.measure_idle import idle
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
@@ -35,6 +36,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "start": start,
     "storm": storm,
     "switch": switch,
+    "guards": guards,
     "idle": idle,
 }
 

@@ -76,10 +76,11 @@ class Connection(asyncio.Protocol):
             self._reply.set_exception(BenchError("the server closed the connection in mid-request"))
 
 
-def encode(method: str, path: str, body: object = None) -> bytes:
+def encode(method: str, path: str, body: object = None, headers: str = "") -> bytes:
     """A whole request; the body as JSON, none for None."""
     content = b"" if body is None else json.dumps(body).encode()
-    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {len(content)}\r\n\r\n"
+    return head.encode() + content
 
 
 def expect(reply: Reply, status: int) -> Reply:

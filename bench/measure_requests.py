@@ -24,10 +24,10 @@ async def version(effort: Effort) -> list[Row]:
     ours, bare = [], []
     with both() as (labplane, starlette):
         for server in (labplane, starlette):
-            await _load(server, effort.load_seconds / 2)
+            await load(server, effort.load_seconds / 2)
         for _ in range(effort.rounds):
-            bare.append(await _load(starlette, effort.load_seconds))
-            ours.append(await _load(labplane, effort.load_seconds))
+            bare.append(await load(starlette, effort.load_seconds))
+            ours.append(await load(labplane, effort.load_seconds))
     goal = "at least 0.7 of the floor's"
     return [Row(f"GET version, {CONNECTIONS} connections", "requests/s", ours, bare, goal, 0.7, least=True)]
 
@@ -108,9 +108,9 @@ async def _alternate(ours: Connection, requests: Sequence[bytes], bare: Connecti
     return times
 
 
-async def _load(server: Server, seconds: float) -> float:
-    """Answers per second."""
-    request = encode("GET", "/v1/version")
+async def load(server: Server, seconds: float, headers: str = "") -> float:
+    """Answers per second to GET /v1/version; headers: more of them, each with its line end."""
+    request = encode("GET", "/v1/version", headers=headers)
     connections = [await Connection.to(server.port) for _ in range(CONNECTIONS)]
     answers = 0
     begin = time.perf_counter()

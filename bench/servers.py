@@ -39,13 +39,31 @@ class Server:
 
 
 @contextmanager
-def labplane() -> Iterator[Server]:
-    """A fresh ``labplane serve`` with its defaults but for the ports, working in a temporary directory."""
+def labplane(*options: str) -> Iterator[Server]:
+    """A fresh ``labplane serve`` with its defaults but for the ports and `options`, in a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="labplane-bench-") as directory:
         command = [sys.executable, "-c", "from labplane.cli import main; main()", "serve", "--port", "0"]
-        command += ["--projects-dir", directory + "/projects", "--console-ports", CONSOLES, "--udp-ports", UDP]
+        command += [
+            "--projects-dir",
+            directory + "/projects",
+            "--console-ports",
+            CONSOLES,
+            "--udp-ports",
+            UDP,
+            *options,
+        ]
         with _running(command) as server:
             yield server
+
+
+@contextmanager
+def unguarded() -> Iterator[Server]:
+    """The same without its guards, see bench/unguarded.py."""
+    with (
+        tempfile.TemporaryDirectory(prefix="labplane-bench-") as directory,
+        _running([sys.executable, "-m", "bench.unguarded", directory]) as server,
+    ):
+        yield server
 
 
 @contextmanager

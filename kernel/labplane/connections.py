@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from labplane.errors import Busy, HeadTooLarge, LabError, TooSlow, envelope
@@ -32,11 +33,11 @@ class Connection(HttpToolsProtocol):
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._head = 0
+        self._head = 0  # bytes that came of the head that is not complete yet
         self._in_head = True
-        self._begun = False
         self._refused = False
         self._patience: asyncio.TimerHandle | None = None
+        self._for_head = True
         self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
@@ -44,7 +45,7 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections:
             self._refuse(Busy(f"This server takes {self._limits.connections} connections at once. Try again later."))
         else:
-            self._wait(self._limits.head_seconds)
+            self._wait(for_head=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -54,40 +55,36 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._head += len(data) if self._in_head else 0
+        if self._in_head:
+            self._head += len(data)
         super().data_received(data)
-        if self._in_head and self._head > self._limits.head:
-            self._refuse_head()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._begun = True
-        self._wait(self._limits.head_seconds)
+        # Most requests come whole, and then there is nothing to wait for.
+        if not self._in_head:
+            self._wait(for_head=False)
+        elif not self._head:
+            self._stop_waiting()
+        elif self._head > self._limits.head:
+            self._refuse(self._too_large())
+        elif self._patience is None or not self._for_head:
+            self._wait(for_head=True)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._limits.head:
-            self._refuse_head()
-        if self._refused:
-            return
+        app = self.app
+        if self._head > self._limits.head and self._is_too_large():
+            self.app = _closing(self._too_large())
         super().on_headers_complete()
-        self._wait(self._limits.stall_seconds)
-
-    def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
-            self._wait(self._limits.stall_seconds)
+        self.app = app
 
     def on_message_complete(self) -> None:
-        if not self._refused:
-            self._stop_waiting()
-            self._begun, self._in_head, self._head = False, True, 0
-            super().on_message_complete()
+        self._in_head, self._head = True, 0
+        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
-        if not self._refused:
+        if self._is_too_large():
+            self._refuse(self._too_large())
+        else:
             super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
@@ -101,8 +98,10 @@ class Connection(HttpToolsProtocol):
             self._reading = None
         super().resume_writing()
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, *, for_head: bool) -> None:
         self._stop_waiting()
+        self._for_head = for_head
+        seconds = self._limits.head_seconds if for_head else self._limits.stall_seconds
         self._patience = self.loop.call_later(seconds, self._give_up, seconds)
 
     def _stop_waiting(self) -> None:
@@ -112,14 +111,18 @@ class Connection(HttpToolsProtocol):
 
     def _give_up(self, seconds: float) -> None:
         if self.flow.read_paused:  # it is the server that is slow
-            self._wait(seconds)
-        elif self._in_head and not self._begun:
+            self._wait(for_head=self._for_head)
+        elif self._in_head and not self._head:
             self.transport.close()
         else:
             self._refuse(TooSlow(f"Nothing more of the request came for {seconds:g} seconds."))
 
-    def _refuse_head(self) -> None:
-        self._refuse(HeadTooLarge(f"The head of the request is larger than {self._limits.head} bytes."))
+    def _is_too_large(self) -> bool:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return size > self._limits.head
+
+    def _too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(f"The head of the request is larger than {self._limits.head} bytes.")
 
     def _refuse(self, error: LabError) -> None:
         """Tell the client, unless a reply is under way, and hang up; not at once, or its own bytes would undo that."""
@@ -135,3 +138,10 @@ class Connection(HttpToolsProtocol):
                 self.transport.write_eof()
         self._stop_waiting()
         self._patience = self.loop.call_later(LINGER, self.transport.close)
+
+
+def _closing(error: LabError) -> Response:
+    """The reply that tells `error` and is the last on its connection, as an ASGI application."""
+    reply = envelope(error)
+    reply.headers["Connection"] = "close"
+    return reply

@@ -147,6 +147,10 @@ def test_a_head_that_is_too_long_is_refused(small: Server) -> None:
         assert told(client)[0] == 431
     with connected(small, b"GET /v1/version HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 400) as client:
         assert told(client)[0] == 431
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    with connected(small, whole.removesuffix(b"\r\n") + upgrade) as client:
+        assert told(client)[0] == 431
     with Wire(small.port) as wire:
         assert wire.call("GET", "/v1/version", b"", "X-Long: " + "x" * 3000).status == 200
 

@@ -1,0 +1,26 @@
+"""labplane without its guards: no check of names, origins and tokens, no limits of connections and requests."""
+
+import socket
+import sys
+
+import uvicorn
+
+from bench.servers import CONSOLES, UDP, announce
+from labplane import Lab
+from labplane.app import make_app
+from labplane.plugins import installed
+from labplane.settings import Settings
+
+
+def main() -> None:
+    lab = Lab(Settings(projects_dir=sys.argv[1], console_ports=CONSOLES, udp_ports=UDP), installed())
+    app = make_app(lab)
+    app.user_middleware.clear()
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    print(announce(listener.getsockname()[1]), file=sys.stderr, flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
