@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from labplane.auth import Gate
-from labplane.errors import NotFound, envelope
+from labplane.errors import NotFound, crash, envelope
 from labplane.guards import Guard, Turnstile
 from labplane.lab import Lab
 from labplane.replies import JSONReply
-from labplane.routing import crash
+from labplane.sockets import socket_routes
 
 log = logging.getLogger("labplane")
 
@@ -49,7 +49,7 @@ def make_app(lab: Lab, token: str | None = None) -> Starlette:
             await lab.end()
 
     app = Starlette(
-        routes=lab.routes.starlette_routes(),
+        routes=[*lab.routes.starlette_routes(), *socket_routes(lab.routes, lab)],
         middleware=middleware,
         exception_handlers={HTTPException: _refused, Exception: _crashed},
         lifespan=lifespan,

@@ -1,4 +1,4 @@
-"""HTTP connections that are given up when they keep the server waiting, and no more of them than are allowed."""
+"""Connections that are given up when they keep the server waiting, and no more of them than are allowed."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from labplane.errors import Busy, HeadTooLarge, LabError, TooSlow, envelope
 
@@ -138,6 +139,30 @@ class Connection(HttpToolsProtocol):
                 self.transport.write_eof()
         self._stop_waiting()
         self._patience = self.loop.call_later(LINGER, self.transport.close)
+
+
+class Conversation(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, given up when its client does not read."""
+
+    def __init__(self, limits: Limits, **given: Any) -> None:
+        super().__init__(**given)
+        self._limits = limits
+        self._reading: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reading is None:
+            self._reading = self.loop.call_later(self._limits.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        super().resume_writing()
 
 
 def _closing(error: LabError) -> Response:

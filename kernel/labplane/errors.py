@@ -107,3 +107,8 @@ class Fault(LabError):
 def envelope(error: LabError) -> JSONReply:
     """The reply that tells `error` to the client (E-1)."""
     return JSONReply({"status": error.status, "message": str(error)}, error.status, error.headers)
+
+
+def crash() -> JSONReply:
+    """What a client is told of a bug: nothing but that there is one; the log has the rest (B-16)."""
+    return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)

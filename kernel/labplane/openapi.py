@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import LabError
-from labplane.routing import JSON, UUID_PATTERN, Route
+from labplane.routing import JSON, UUID_PATTERN, WEBSOCKET, Route
 from labplane.schemas import PREFIX, Schema, replace_references
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ ALWAYS = (400, 403, 408, 413, 431, 500, 503)
 
 
 def document(lab: "Lab") -> dict[str, Any]:
-    """The document, in JSON types, of the routes that are offered."""
-    routes = [route for route in lab.routes.routes if route.offered]
+    """The document, in JSON types, of the routes that are offered, without WebSockets: OpenAPI has no word for them."""
+    routes = [route for route in lab.routes.routes if route.offered and route.method != WEBSOCKET]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(_plain(route.path), {})[route.method.lower()] = _operation(lab, route)

@@ -13,7 +13,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
 from labplane import jsonbody
-from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, envelope
+from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, crash, envelope
 from labplane.replies import JSONReply
 from labplane.schemas import Schema, Schemas, Validator, complaint
 from labplane.shortcut import Accepts
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("labplane")
 
 JSON = "application/json"
+WEBSOCKET = "WEBSOCKET"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET)
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
 _parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
@@ -35,7 +37,7 @@ class Request:
 
     body:   the parsed JSON, which fits the route's schema; {} when the request had none.
     path:   the parameters of the route's path; ids in lower case.
-    vm:     the VM whose ``{vm_id}`` the path names, its lock held; else None.
+    vm:     the VM whose ``{vm_id}`` the path names, its lock held (not for a WebSocket); else None.
     scope:  the ASGI scope, for whoever needs more.
     """
 
@@ -59,19 +61,21 @@ class Request:
         return pieces(self.receive)
 
 
-Endpoint = Callable[[Request], Any]
+Endpoint = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method at one path.
 
-    method:   GET, POST, PUT, PATCH or DELETE. Anything but GET runs to its end even if the client hangs up.
+    method:   GET, POST, PUT, PATCH, DELETE or WEBSOCKET. Anything but GET and WEBSOCKET runs to its end even if the
+              client hangs up.
     path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A ``project_id`` is
               checked to be the id of an open project, a ``vm_id`` to be a VM (of that project, if both are there),
-              before the endpoint runs; with ``vm_id`` the VM's lock is held.
+              before the endpoint runs; with ``vm_id`` the VM's lock is held, except for a WEBSOCKET.
     endpoint: ``def endpoint(request)``, async if it has to wait for anything (a plain one must not block); returns
-              what the reply says in JSON types, None for no body, or a Starlette Response.
+              what the reply says in JSON types, None for no body, or a Starlette Response. That of a WEBSOCKET is
+              ``async def endpoint(request, websocket)``: it accepts the Starlette WebSocket, or raises a LabError.
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
     status:   of a successful reply.
@@ -169,9 +173,10 @@ class Resource:
 
     def _method(self, method: str) -> _Compiled:
         compiled = self.methods.get("GET" if method == "HEAD" else method)
-        if compiled is None:
-            allow = tuple(sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])}))
-            raise MethodNotAllowed(f"{method} is not offered at {self.path}; it has {', '.join(allow)}.", allow)
+        if compiled is None or method == WEBSOCKET:
+            has = sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])})
+            allow = tuple(one for one in has if one != WEBSOCKET)
+            raise MethodNotAllowed(f"{method} is not offered at {self.path}; it has {', '.join(has)}.", allow)
         return compiled
 
     async def _perform(
@@ -179,14 +184,8 @@ class Resource:
     ) -> Any:
         if reason := compiled.complaint(value):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
-        project_id = path.get("project_id")
-        if project_id is not None:
-            path["project_id"] = project_id = parse_uuid(project_id, "project_id")
-            self.lab.require_project(project_id)
-        vm_id = path.get("vm_id")
-        if vm_id is not None:
-            path["vm_id"] = parse_uuid(vm_id, "vm_id")
-            vm = self.lab.find_vm(project_id, path["vm_id"])
+        vm = look_up(self.lab, path)
+        if vm is not None:
             return await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
         reply = compiled.route.endpoint(Request(value, path, None, scope, receive))
         if isinstance(reply, Coroutine):
@@ -197,6 +196,21 @@ class Resource:
     async def _finish(self, operation: Coroutine[Any, Any, Any]) -> Any:
         """Await `operation`, which runs to its end even if the one who waits is cancelled (L-4)."""
         return await asyncio.shield(self.lab.background(operation))
+
+
+def look_up(lab: Directory, path: dict[str, Any]) -> "VM | None":
+    """The VM that the parameters of a path name, if they do; ids are put into lower case (E-3).
+
+    Raises BadRequest for an id that is none, NotFound for a project or VM that does not exist.
+    """
+    project_id = path.get("project_id")
+    if project_id is not None:
+        path["project_id"] = project_id = parse_uuid(project_id, "project_id")
+        lab.require_project(project_id)
+    if "vm_id" not in path:
+        return None
+    path["vm_id"] = parse_uuid(path["vm_id"], "vm_id")
+    return lab.find_vm(project_id, path["vm_id"])
 
 
 async def _locked(vm: "VM", endpoint: Endpoint, request: Request) -> Any:
@@ -248,11 +262,6 @@ def parse_uuid(text: str, name: str) -> str:
     if not _uuid.match(text):
         raise BadRequest(f"{name} {text[:60]!r} is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.")
     return text.lower()
-
-
-def crash() -> Response:
-    """What a client is told of a bug: nothing but that there is one; the log has the rest (B-16)."""
-    return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)
 
 
 class _PathRoute(StarletteRoute):
@@ -325,8 +334,8 @@ class RouteTable:
 def _check(route: object) -> None:
     if not isinstance(route, Route):
         raise RouteError(f"routes() must give labplane.Route objects, not {type(route).__name__}")
-    if route.method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        raise RouteError(f"{route.path}: the method {route.method!r} is none of GET, POST, PUT, PATCH, DELETE")
+    if route.method not in METHODS:
+        raise RouteError(f"{route.path}: the method {route.method!r} is none of {', '.join(METHODS)}")
     if not route.path.startswith("/") or (route.path != "/" and route.path.endswith("/")):
         raise RouteError(f"the path {route.path!r} must begin with / and not end with it")
     try:

@@ -19,7 +19,7 @@ import uvicorn
 from labplane import exposure
 from labplane.app import make_app
 from labplane.auth import token_in
-from labplane.connections import Connection, Limits
+from labplane.connections import Connection, Conversation, Limits
 from labplane.lab import Lab
 from labplane.listening import address, file_of, listen
 from labplane.plugin_files import available
@@ -64,6 +64,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
         http=cast(Any, partial(Connection, _limits(settings))),
+        ws=cast(Any, partial(Conversation, _limits(settings))),
         ws_max_size=settings.max_frame,
         ssl_certfile=settings.certfile,
         ssl_keyfile=settings.keyfile,

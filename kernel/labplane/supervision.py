@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from starlette.websockets import WebSocketDisconnect
+
 from labplane.errors import Fault, LabError
 from labplane.reports import Report
-from labplane.routing import ClientGone, Request, Route
+from labplane.routing import WEBSOCKET, ClientGone, Request, Route
 
 log = logging.getLogger("labplane")
 
@@ -82,11 +84,15 @@ class Supervisor:
         if not (isinstance(route, Route) and callable(route.endpoint)):
             return route  # for the table of routes to refuse
         endpoint, what = route.endpoint, f"{route.method} {route.path}"
-        bounded = "{vm_id}" in route.path
+        bounded = "{vm_id}" in route.path and route.method != WEBSOCKET
 
-        def call(request: Request) -> Any:
-            reply = self.run(report, what, endpoint, request)
-            return self.call(report, what, reply, bounded=bounded) if isinstance(reply, Coroutine) else reply
+        def call(request: Request, *more: Any) -> Any:
+            reply = self.run(report, what, endpoint, request, *more)
+            if not isinstance(reply, Coroutine):
+                return reply
+            if route.method == WEBSOCKET:
+                reply = _until_hung_up(reply)
+            return self.call(report, what, reply, bounded=bounded)
 
         return replace(route, endpoint=call)
 
@@ -139,6 +145,11 @@ class Supervisor:
         report.blame(f"{what}: {type(error).__name__}: {error}".removesuffix(": "))
         log.error("%s: %s failed", report, what, exc_info=error)
         return Fault(f"The {report} failed at {what}; the server's log says why.")
+
+
+async def _until_hung_up(conversation: Coroutine[Any, Any, None]) -> None:
+    with suppress(WebSocketDisconnect):  # that the client leaves is nobody's fault
+        await conversation
 
 
 class _Stepwise:
