@@ -3,6 +3,7 @@
 from labplane.confinement import Needs
 from labplane.drivers import Driver, ProcessDriver
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
+from labplane.events import Event, Subscription
 from labplane.hookspecs import Plugin, hook
 from labplane.lab import Lab
 from labplane.links import NIO_TAP, NIO_UDP
@@ -21,6 +22,7 @@ __all__ = [
     "BadRequest",
     "Conflict",
     "Driver",
+    "Event",
     "Forbidden",
     "Lab",
     "LabError",
@@ -32,6 +34,7 @@ __all__ = [
     "Route",
     "Schema",
     "Session",
+    "Subscription",
     "TooLarge",
     "Unavailable",
     "find_program",

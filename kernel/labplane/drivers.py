@@ -69,7 +69,7 @@ class Driver(ABC):
     async def show(self, vm: "VM") -> Mapping[str, Any]:
         """The driver's own members of the VM object: every one of `properties` and `readonly`.
 
-        The only method that may be called while another works on `vm`: a list of VMs waits for none of them (L-2).
+        The only method that may be called while another works on `vm`: lists (L-2) and events wait for none of them.
         """
         return {name: vm.settings.get(name) for name in self.properties}
 
@@ -172,7 +172,8 @@ class ProcessDriver(Driver):
             vm.dir / f"{self.kind}.log",
             typed=lambda data: self._typed(vm, data),
             leave_on=self.leave_on,
-            on_exit=lambda session, _: vm.ended(session),
+            on_exit=vm.ended,
+            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
             most_viewers=self.lab.settings.max_viewers,
         )
         opening = self.lab.background(self._open(vm, vm.session))  # while the program is being started

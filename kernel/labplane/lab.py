@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from labplane import jsonbody, lifecycle
 from labplane.drivers import Driver
 from labplane.errors import BadRequest, Conflict, LabError, NotFound
+from labplane.events import Events
 from labplane.leftovers import Leftovers
 from labplane.own_routes import own_routes, own_schemas
 from labplane.ownership import User, user_named
@@ -43,6 +44,7 @@ class Lab:
     drivers:   the driver of each kind.
     terminals: starts emulators on ptys.
     user:      whom they run as, None for the server's own.
+    events:    what happens, told to whoever listens.
     """
 
     def __init__(self, settings: Settings, candidates: Iterable[Candidate] = ()) -> None:
@@ -54,7 +56,8 @@ class Lab:
         self.user = _emulators_user(settings)
         self.schemas = Schemas()
         self.routes = RouteTable(self)
-        self.supervisor = Supervisor(lambda: self.settings.driver_seconds)
+        self.events = Events()
+        self.supervisor = Supervisor(lambda: self.settings.driver_seconds, self.events)
         self.drivers: dict[str, Driver] = {}
         self.owners: dict[str, Report] = {}
         self.leftovers = Leftovers()
@@ -110,6 +113,7 @@ class Lab:
                     await asyncio.gather(*(self._remove(vm) for vm in vms))
                 self.udp.release_all(self.project_owner(project_id))
                 self.leftovers.forget_all(project_id)
+                self.events.end(project_id)
         finally:
             self._closing.discard(project_id)
 
@@ -222,6 +226,7 @@ class Lab:
         except TimeoutError:
             log.error("not everything ended within %s seconds; killing what is left", SHUTDOWN_SECONDS)
         finally:
+            self.events.close()
             self.supervisor.unwatch()
             self.terminals.kill_all()
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -60,6 +60,7 @@ async def create(
             raise
         vm.listed = True
         lab.leftovers.forget(vm)
+        vm.announce("vm.created")
         return shown
 
 
@@ -159,12 +160,13 @@ async def start(vm: VM) -> None:
         return
     if vm.status == SUSPENDED:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
-    await vm.supervised(vm.driver.check())
     try:
+        await vm.supervised(vm.driver.check())
         await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
             await vm.session.close()
+        vm.announce("vm.stopped")
         raise
     _started(vm)
 
@@ -172,14 +174,23 @@ async def start(vm: VM) -> None:
 async def stop(vm: VM) -> None:
     """S-5; does nothing to a VM that does not run."""
     if vm.status != STOPPED:
-        await vm.supervised(vm.driver.stop(vm))
-        vm.status = STOPPED
+        with _on_purpose(vm):
+            await vm.supervised(vm.driver.stop(vm))
+            vm.status = STOPPED
 
 
 async def reload(vm: VM) -> None:
-    """S-6, with the driver's own `reload`."""
-    await vm.supervised(vm.driver.check())
-    await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # the route exists only when it is defined
+    """S-6, with the driver's own `reload`; told as a stop and a start."""
+    ran = vm.status != STOPPED
+    try:
+        with _on_purpose(vm):
+            await vm.supervised(vm.driver.check())
+            await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
+            vm.status = STOPPED
+    except BaseException:
+        if not ran:
+            vm.announce("vm.stopped")
+        raise
     _started(vm)
 
 
@@ -204,6 +215,18 @@ async def resume(vm: VM) -> None:
 def _started(vm: VM) -> None:
     if vm.session is None or vm.session.alive:
         vm.status = STARTED
+    else:
+        vm.announce("vm.stopped")
+
+
+@contextmanager
+def _on_purpose(vm: VM) -> Iterator[None]:
+    """A program of `vm` that ends meanwhile does not end by itself."""
+    vm.on_purpose = True
+    try:
+        yield
+    finally:
+        vm.on_purpose = False
 
 
 async def plug(vm: VM, port: Port, nio: NIO) -> None:
@@ -250,15 +273,15 @@ async def unplug(vm: VM, port: Port) -> None:
 async def remove(vm: VM) -> None:
     """Stop and forget `vm` and take back all that it had, whatever its driver does (M-12)."""
     lab, driver = vm.lab, vm.driver
-    farewells = [driver.removed] if vm.status == STOPPED else [driver.stop, driver.removed]
-    for farewell in farewells:
-        try:
-            await vm.supervised(farewell(vm))
-        except LabError as error:
-            log.error("%s: its driver's %s failed while it was removed: %s", vm, farewell.__name__, error)
-    if vm.session is not None:
-        await vm.session.close()
-    vm.status = STOPPED
+    with _on_purpose(vm):
+        if vm.status != STOPPED:
+            await _farewell(vm, driver.stop)
+        if vm.session is not None:
+            await vm.session.close()
+        vm.status = STOPPED
+    told = vm.listed and lab.events.wanted(vm.project_id)
+    last = await vm.last_shown() if told else None
+    await _farewell(vm, driver.removed)
     vm.gone = True
     lab.vms.discard(vm)
     if vm.console is not None:
@@ -266,3 +289,12 @@ async def remove(vm: VM) -> None:
     for nio in vm.nios.values():
         if "lport" in nio:
             lab.udp.release(nio["lport"], vm)
+    if last is not None:
+        lab.events.emit("vm.deleted", last, vm.project_id)
+
+
+async def _farewell(vm: VM, farewell: Callable[[VM], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await vm.supervised(farewell(vm))
+    except LabError as error:
+        log.error("%s: its driver's %s failed while it was removed: %s", vm, farewell.__name__, error)

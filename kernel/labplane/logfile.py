@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,10 +15,13 @@ class LogFile:
     """Appends to the file `path`, emptied first; beyond 1 MiB the older half moves to ``<path>.1``.
 
     Where writing fails, on a full disk for one, the log ends and what it is the log of goes on.
+
+    complain: called with a sentence that says so.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, complain: Callable[[str], None] = lambda _: None) -> None:
         self.path = path
+        self._complain = complain
         self._file = _emptied(path)
         self._size = 0
 
@@ -27,8 +31,10 @@ class LogFile:
         try:
             self._append(data)
         except OSError as error:
-            log.warning("%s is not continued: %s", self.path, error.strerror)
+            sentence = f"{self.path} is not continued: {error.strerror}"
+            log.warning("%s", sentence)
             self._file.close()
+            self._complain(sentence)
 
     def close(self) -> None:
         self._file.close()

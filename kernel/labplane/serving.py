@@ -73,7 +73,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         config.load()
     except OSError as error:  # of which ssl's errors are some
         raise SettingsError(f"'certfile', 'keyfile': {settings.certfile} cannot be used: {error}") from None
-    server = uvicorn.Server(config)
+    server = _Server(config, lab)
 
     def stop() -> None:
         server.should_exit = True
@@ -91,6 +91,18 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         server.run(sockets=[listener])
     if not server.started:
         raise SettingsError("the server did not start; its log says why")
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first, which would keep it waiting for as long as it would wait for anybody."""
+
+    def __init__(self, config: uvicorn.Config, lab: Lab) -> None:
+        super().__init__(config)
+        self._lab = lab
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._lab.events.close()
+        await super().shutdown(sockets)
 
 
 def _limits(settings: Settings) -> Limits:

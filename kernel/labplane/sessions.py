@@ -19,6 +19,7 @@ class Session:
     console:    where viewers watch and type.
     last_words: the last bytes that it printed, up to 512.
     on_exit:    called with the returncode when the program ends, by itself or not.
+    complain:   called with a sentence when something of less weight goes wrong.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Session:
         typed: Callable[[bytes], bytes],
         leave_on: bytes | None,
         on_exit: Callable[["Session", int], None],
+        complain: Callable[[str], None],
         most_viewers: int = 64,
     ) -> None:
         self.process: Process | None = None
@@ -37,6 +39,7 @@ class Session:
         self._log: LogFile | None = None
         self._typed = typed
         self._on_exit = on_exit
+        self._complain = complain
 
     @property
     def alive(self) -> bool:
@@ -50,7 +53,7 @@ class Session:
 
     def open_log(self) -> None:
         """Begin the log. Raises OSError."""
-        self._log = LogFile(self._log_path)
+        self._log = LogFile(self._log_path, self._complain)
 
     async def spawn(
         self, terminals: Terminals, command: Sequence[str], *, cwd: Path, needs: Needs | None, user: User | None

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from starlette.websockets import WebSocketDisconnect
 
 from labplane.errors import Fault, LabError
+from labplane.events import Events
 from labplane.reports import Report
 from labplane.routing import WEBSOCKET, ClientGone, Request, Route
 
@@ -29,7 +30,8 @@ Result = TypeVar("Result")
 class Supervisor:
     """Calls what plugins brought, on the event loop, and keeps book of their faults in their reports.
 
-    limit: seconds that a call may take, asked at each call.
+    limit:  seconds that a call may take, asked at each call.
+    events: where faults are told.
 
     A call that raises anything but a LabError, or that takes longer than `limit`, ends as a Fault that names the
     plugin. One that takes too long is cancelled; it has `GRACE_SECONDS` to clean up, then it is abandoned. One that
@@ -37,19 +39,27 @@ class Supervisor:
     meanwhile.
     """
 
-    def __init__(self, limit: Callable[[], float]) -> None:
+    def __init__(self, limit: Callable[[], float], events: Events) -> None:
         self._limit = limit
+        self._events = events
         self._steps: list[tuple[Report, str, float]] = []  # that are on the processor, the innermost last
         self._accounted = 0.0
         self._over = threading.Event()
 
     async def call(
-        self, report: Report, what: str, operation: Coroutine[Any, Any, Result], *, bounded: bool = True
+        self,
+        report: Report,
+        what: str,
+        operation: Coroutine[Any, Any, Result],
+        *,
+        bounded: bool = True,
+        project_id: str | None = None,
     ) -> Result:
         """What `operation` returns. Raises LabError only, or is cancelled.
 
-        what:    says in messages what was to be done.
-        bounded: whether it may take no longer than `limit`.
+        what:       says in messages what was to be done.
+        bounded:    whether it may take no longer than `limit`.
+        project_id: of the project whose listeners learn of a fault.
         """
         timers: tuple[asyncio.Timeout, ...] = ()
         limit = self._limit() if bounded else None
@@ -69,15 +79,16 @@ class Supervisor:
             raise
         except TimeoutError as error:
             if not any(timer.expired() for timer in timers):
-                raise self._fault(report, what, error) from None
+                raise self._fault(report, what, error, project_id) from None
             report.blame(f"{what}: cancelled after {limit:g} seconds")
             log.error("%s: %s was cancelled after %g seconds", report, what, limit)
-            raise Fault(f"The {report} did not end {what} within {limit:g} seconds; it was cancelled.") from None
+            message = f"The {report} did not end {what} within {limit:g} seconds; it was cancelled."
+            raise self._told(Fault(message), project_id) from None
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # it is this task that was cancelled, not just something within the plugin
-            raise self._fault(report, what, error) from None
+            raise self._fault(report, what, error, project_id) from None
 
     def supervised(self, report: Report, route: Route) -> Route:
         """`route` with an endpoint that is called under supervision; bounded if it holds a VM's lock."""
@@ -87,16 +98,24 @@ class Supervisor:
         bounded = "{vm_id}" in route.path and route.method != WEBSOCKET
 
         def call(request: Request, *more: Any) -> Any:
-            reply = self.run(report, what, endpoint, request, *more)
+            project_id = request.path.get("project_id")
+            reply = self.run(report, what, endpoint, request, *more, project_id=project_id)
             if not isinstance(reply, Coroutine):
                 return reply
             if route.method == WEBSOCKET:
                 reply = _until_hung_up(reply)
-            return self.call(report, what, reply, bounded=bounded)
+            return self.call(report, what, reply, bounded=bounded, project_id=project_id)
 
         return replace(route, endpoint=call)
 
-    def run(self, report: Report, what: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    def run(
+        self,
+        report: Report,
+        what: str,
+        function: Callable[..., Result],
+        *arguments: Any,
+        project_id: str | None = None,
+    ) -> Result:
         """What a plain function returns. Raises LabError only."""
         try:
             with self.step(report, what):
@@ -104,7 +123,7 @@ class Supervisor:
         except LabError:
             raise
         except Exception as error:
-            raise self._fault(report, what, error) from None
+            raise self._fault(report, what, error, project_id) from None
 
     @contextmanager
     def step(self, report: Report, what: str) -> Iterator[None]:
@@ -141,10 +160,14 @@ class Supervisor:
                     stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
                     log.error("%s: %s is blocking the server. It is here:\n%s", report, what, stack)
 
-    def _fault(self, report: Report, what: str, error: BaseException) -> Fault:
+    def _fault(self, report: Report, what: str, error: BaseException, project_id: str | None) -> Fault:
         report.blame(f"{what}: {type(error).__name__}: {error}".removesuffix(": "))
         log.error("%s: %s failed", report, what, exc_info=error)
-        return Fault(f"The {report} failed at {what}; the server's log says why.")
+        return self._told(Fault(f"The {report} failed at {what}; the server's log says why."), project_id)
+
+    def _told(self, fault: Fault, project_id: str | None) -> Fault:
+        self._events.emit("log.error", {"message": str(fault)}, project_id)
+        return fault
 
 
 async def _until_hung_up(conversation: Coroutine[Any, Any, None]) -> None:

@@ -152,41 +152,23 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
     return routes
 
 
-async def vm_object(vm: VM) -> dict[str, Any]:
-    """The VM as replies show it (section 7 of docs/api.md)."""
-    shown: dict[str, Any] = {
-        "name": vm.name,
-        "vm_id": vm.id,
-        "project_id": vm.project_id,
-        "status": vm.status,
-        "vm_directory": str(vm.dir),
-    }
-    if vm.console is not None:
-        shown["console"] = vm.console
-
-    async def show() -> dict[str, Any]:
-        return {**await vm.driver.show(vm), **shown}
-
-    return await vm.supervised(show())
-
-
 async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
-    return await lifecycle.create(lab, driver, request.project_id, request.body, vm_object)
+    return await lifecycle.create(lab, driver, request.project_id, request.body, VM.shown)
 
 
 async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:
     vms = [vm for vm in lab.vms.of(request.project_id) if vm.driver is driver and vm.listed]
-    return [await vm_object(vm) for vm in vms]
+    return [await vm.shown() for vm in vms]
 
 
 async def _show(driver: Driver, request: Request) -> Any:
-    return await vm_object(_vm(driver, request))
+    return await _vm(driver, request).shown()
 
 
 async def _update(driver: Driver, request: Request) -> Any:
     vm = _vm(driver, request)
     await lifecycle.update(vm, request.body)
-    return await vm_object(vm)
+    return await vm.shown()
 
 
 async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:

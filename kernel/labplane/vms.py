@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labplane.errors import NotFound
+from labplane.errors import LabError, NotFound
 from labplane.links import NIO, Port
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class VM:
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
     nios:     what is plugged in, by (adapter, port).
-    status:   "stopped", "started" or "suspended".
+    status:   "stopped", "started" or "suspended"; who listens is told when it changes.
     data:     for the driver's own notes; the kernel never looks.
     session:  the program that it runs or last ran, when its driver is a ProcessDriver.
     lock:     held by whatever request or project operation works on the VM; it is fair (L-1).
@@ -46,35 +46,100 @@ class VM:
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
-        self.status = STOPPED
+        self._status = STOPPED
         self.data: dict[str, Any] = {}
         self.session: Session | None = None
         self.command_line = ""
         self.lock = asyncio.Lock()
         self.listed = False
         self.gone = False
+        self.on_purpose = False
+        self._news: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         return f"{self.driver.kind} {self.name!r} ({self.id})"
 
+    @property
+    def status(self) -> str:
+        return self._status
+
+    @status.setter
+    def status(self, status: str) -> None:
+        if status != self._status:
+            self._status = status
+            self.announce(f"vm.{status}")
+
+    async def shown(self) -> dict[str, Any]:
+        """The VM as replies and events show it (section 7 of docs/api.md). Raises LabError."""
+        return await self._shown(self._own_members())
+
+    def announce(self, action: str) -> None:
+        """Tell who listens, after all that was announced of this VM before, with the VM object of now."""
+        if self.lab.events.wanted(self.project_id):
+            self._news = self.lab.background(self._announce(action, self._own_members(), self._news))
+
+    def tell(self, level: str, message: str) -> None:
+        """Tell who listens to the project; level: "error", "warning" or "info"."""
+        self.lab.events.emit(f"log.{level}", {"message": message}, self.project_id)
+
+    async def last_shown(self) -> dict[str, Any]:
+        """The VM as events show it, once all that was announced of it so far has been told."""
+        if self._news is not None:
+            await asyncio.wait([self._news])
+        return await self._shown_anyway(self._own_members())
+
+    async def _announce(self, action: str, own: dict[str, Any], before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self.lab.events.emit(action, await self._shown_anyway(own), self.project_id)
+
+    async def _shown_anyway(self, own: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._shown(own)
+        except LabError:  # an event comes all the same
+            return own
+
+    async def _shown(self, own: dict[str, Any]) -> dict[str, Any]:
+        async def show() -> dict[str, Any]:
+            return {**await self.driver.show(self), **own}
+
+        return await self.supervised(show())
+
+    def _own_members(self) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            "name": self.name,
+            "vm_id": self.id,
+            "project_id": self.project_id,
+            "status": self.status,
+            "vm_directory": str(self.dir),
+        }
+        if self.console is not None:
+            own["console"] = self.console
+        return own
+
     async def supervised(self, operation: Coroutine[Any, Any, Result]) -> Result:
         """What `operation`, the call of a method of the driver with this VM, returns. Raises LabError only."""
         what = f"{getattr(operation, '__name__', 'work')} of {self}"
-        return await self.lab.supervisor.call(self.lab.owners[self.driver.kind], what, operation)
+        owner = self.lab.owners[self.driver.kind]
+        return await self.lab.supervisor.call(owner, what, operation, project_id=self.project_id)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """What a plain method of the driver returns. Raises LabError only."""
         what = f"{function.__name__} of {self}"
-        return self.lab.supervisor.run(self.lab.owners[self.driver.kind], what, function, *arguments)
+        owner = self.lab.owners[self.driver.kind]
+        return self.lab.supervisor.run(owner, what, function, *arguments, project_id=self.project_id)
 
     def require_kind(self, driver: "Driver") -> None:
         """Raise NotFound unless it is `driver` that runs this VM."""
         if self.driver is not driver:
             raise NotFound(f"There is no {driver.kind} VM {self.id}; it is of kind {self.driver.kind}.")
 
-    def ended(self, session: "Session") -> None:
+    def ended(self, session: "Session", returncode: int) -> None:
         """To be told by the driver's program when it ends, for whatever reason (S-7)."""
         if session is self.session:
+            if self.status != STOPPED and not self.on_purpose:
+                how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
+                self.tell("error" if returncode else "info", f"{self} ended {how}.")
             self.status = STOPPED
             self.lab.background(session.finish())
 

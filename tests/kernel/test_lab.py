@@ -16,7 +16,6 @@ from labplane import lab as room
 from labplane.app import make_app
 from labplane.plugins import Candidate
 from labplane.settings import SettingsError
-from labplane.vm_routes import vm_object
 
 
 class Idle(Driver):
@@ -96,7 +95,7 @@ def test_vms_of_a_project_that_nobody_closed_are_removed_at_the_end(tmp_path: Pa
     lab = Lab(settings(tmp_path), [Candidate("keeper", lambda: Keeper), offering(Idle)])
 
     async def main() -> None:
-        await lifecycle.create(lab, lab.drivers["idle"], "p", {"name": "A"}, vm_object)
+        await lifecycle.create(lab, lab.drivers["idle"], "p", {"name": "A"}, VM.shown)
         assert len(lab.vms) == 1
         await lab.end()
 

@@ -18,7 +18,6 @@ from labplane import (
     lifecycle,
 )
 from labplane.errors import Fault
-from labplane.vm_routes import vm_object
 
 UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}
 
@@ -113,7 +112,7 @@ def test_a_vm_id_that_another_kind_or_project_has_is_a_conflict(bench: Callable[
 def test_a_project_that_is_not_open_takes_no_vm(bench: Callable[[Test], None]) -> None:
     async def test(bench: Bench) -> None:
         with pytest.raises(NotFound):
-            await lifecycle.create(bench.lab, bench.fragile, VM_ID, {"name": "A"}, vm_object)
+            await lifecycle.create(bench.lab, bench.fragile, VM_ID, {"name": "A"}, VM.shown)
         assert len(bench.lab.consoles) == 0
 
     bench(test)
@@ -124,13 +123,13 @@ def test_an_update_that_the_driver_refuses_changes_nothing(bench: Callable[[Test
 
     async def test(bench: Bench) -> None:
         vm = await bench.create()
-        before = await vm_object(vm), bench.leases()
+        before = await vm.shown(), bench.leases()
         for error in ERRORS:
             bench.fragile.fails["configure"] = error
             for body in ({"name": "B"}, {"size": 2}, {"console": bench.lab.consoles.last, "name": "B", "size": 2}):
                 with pytest.raises(told(error)):
                     await lifecycle.update(vm, body)
-                assert (await vm_object(vm), bench.leases()) == before
+                assert (await vm.shown(), bench.leases()) == before
         bench.fragile.fails.clear()
         await lifecycle.update(vm, {"console": bench.lab.consoles.last, "name": "B", "size": 2})
         assert (vm.name, vm.console, vm.settings) == ("B", bench.lab.consoles.last, {"size": 2})

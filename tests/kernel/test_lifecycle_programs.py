@@ -17,7 +17,6 @@ from labplane import (
     lifecycle,
 )
 from labplane.errors import Fault
-from labplane.vm_routes import vm_object
 
 
 async def reachable(port: int) -> bool:
@@ -91,7 +90,7 @@ def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench:
         await lifecycle.start(vm)
         assert vm.session
         assert vm.session.process
-        assert (await vm_object(vm))["command_line"] == "/bin/cat"
+        assert (await vm.shown())["command_line"] == "/bin/cat"
         reader, writer = await asyncio.open_connection("127.0.0.1", vm.console)
         writer.write(b"over\r\n")
         await reader.readuntil(b"over\r\nover\r\n")

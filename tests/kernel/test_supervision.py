@@ -13,6 +13,7 @@ import pytest
 from inprocess import Served, offering, serving, settings
 from labplane import VM, Conflict, Driver, Lab, Plugin, Request, Route, hook, supervision
 from labplane.errors import Fault
+from labplane.events import Events
 from labplane.plugins import Candidate
 from labplane.reports import Report
 from support import until
@@ -270,7 +271,7 @@ def test_who_is_blocking_the_server_is_named_meanwhile_with_the_line(
 def test_a_step_is_not_blamed_for_what_a_step_within_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 3.0, 3.05])
     monkeypatch.setattr("labplane.supervision.time.perf_counter", lambda: next(clock))
-    supervisor = supervision.Supervisor(lambda: 1.0)
+    supervisor = supervision.Supervisor(lambda: 1.0, Events())
     outer, inner = (Report(name, "active", "labplane-x", "1", "labplane.v1") for name in ("outer", "inner"))
     with supervisor.step(outer, "waiting"), supervisor.step(inner, "working"):
         pass
