@@ -31,6 +31,8 @@ WITHOUT_A_METHOD = {
     ("POST", "/v1/projects/{project_id}/files/{path}"): "likewise",
     ("GET", "/v1/projects/{project_id}/export"): "likewise",
     ("POST", "/v1/projects/{project_id}/import"): "likewise",
+    ("GET", "/v1/projects/{project_id}/notifications"): "a stream without an end",
+    ("GET", "/v1/events"): "likewise",
 }  # call() is there for them
 
 METHODS = {name for name, member in vars(Operations).items() if isinstance(member, operation)}

@@ -181,6 +181,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
         "labplane files",
+        "labplane events",
         "labplane docs",
         "labplane ports",
         "labplane projects",

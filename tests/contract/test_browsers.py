@@ -72,7 +72,7 @@ def test_no_cors_header_is_sent(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/", "/v1/version", "/v1/projects", "/v1/nowhere", "/v1/version/"])
 @pytest.mark.parametrize("origin", [[], ["Origin: http://evil.example"]])
 def test_a_websocket_handshake_is_refused_without_a_crash(server: Server, path: str, origin: list[str]) -> None:
-    """T-8: nothing of the API is a WebSocket."""
+    """T-8: no WebSocket is there."""
     logged = len(server.log)
     handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
     with Wire(server.port) as wire:
