@@ -24,6 +24,7 @@ FAREWELL = 0.5
 LINGER = 10.0
 SLICE = 1024
 SUBNEGOTIATION = 64
+ENTER = re.compile(rb"\r[\n\0]?|\n")  # as clients may send it; emulators want one CR
 KEYS = {IP: b"\x03", BRK: b"\x03", EC: b"\x7f"}
 REFUSED_THERE = {bytes([option]) for option in range(256)} - {SGA}
 REFUSED_HERE = REFUSED_THERE - {ECHO}
@@ -131,7 +132,7 @@ class Keyboard(TelnetReader):
         keys = data[1:] if self._entered and data[:1] in (b"\n", b"\0") else data
         self._entered = data.endswith(b"\r")
         if keys:
-            self._typed(re.sub(rb"\r[\n\0]?|\n", b"\r", keys))
+            self._typed(ENTER.sub(b"\r", keys))
 
 
 class Negotiator(TelnetWriter):

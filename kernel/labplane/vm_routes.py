@@ -5,11 +5,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from labplane import lifecycle
+from starlette.websockets import WebSocket
+
+from labplane import console_socket, lifecycle
 from labplane.drivers import Driver
 from labplane.errors import MethodNotAllowed
 from labplane.links import nio_schema
-from labplane.routing import UUID_PATTERN, Request, Route
+from labplane.routing import UUID_PATTERN, WEBSOCKET, Request, Route
 from labplane.schemas import PREFIX, Schema, check
 from labplane.vms import VM
 
@@ -145,6 +147,8 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
         route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
         route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
     ]
+    if driver.console:
+        routes.append(route(WEBSOCKET, f"{vm}/console", _view, "View the console of", status=101, refusals=(409,)))
     for action in ACTIONS:
         can = action in actions_of(driver)
         more = {"status": 204, "refusals": (409,) if can else (405,), "offered": can}
@@ -175,6 +179,10 @@ async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
     vm = _vm(driver, request)
     lab.leftovers.add(vm)
     await lifecycle.remove(vm)
+
+
+async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:
+    await console_socket.view(_vm(driver, request), websocket)
 
 
 async def _act(action: str, driver: Driver, request: Request) -> None:
