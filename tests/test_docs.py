@@ -68,6 +68,21 @@ def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
     assert documented == there
 
 
+def test_the_state_of_each_route_of_gns3_is_so(tmp_path: Path) -> None:
+    own = [candidate for candidate in installed() if candidate.distribution == "labplane"]
+    there = {(route.method, route.path) for route in Lab(Settings(projects_dir=str(tmp_path)), own).routes.routes}
+    listed = rows(API, "## 18. The routes of GNS3")
+    offered = {
+        (method, code(path)) for methods, path, state in listed for method in methods.split() if state == "offered"
+    }
+    assert len(offered) > 25
+    assert offered <= there
+    for methods, paths, state in listed:
+        if state != "offered":
+            for path in re.findall(r"`(/[^`]+)`", paths):
+                assert not {(method, path) for method in methods.split()} & there, path
+
+
 def test_every_rule_that_is_cited_exists() -> None:
     rules = set(re.findall(r"\*\*([A-Z]-\d+)\*\*", API))
     assert len(rules) > 100
