@@ -101,6 +101,16 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
     sys.exit(any(report.state == "failed" for report in reports))
 
 
+@main.command()
+@_config
+@_plugins_dir
+def openapi(config: Path | None, plugins_dir: str | None) -> None:
+    """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
+    from labplane.openapi import document
+
+    click.echo(json.dumps(document(_lab(config, plugins_dir)), indent=4, sort_keys=True))
+
+
 @main.command("new-plugin")
 @click.argument("name")
 @_config

@@ -71,7 +71,22 @@ def test_plugins_as_json_is_what_the_server_answers(offered: list[Candidate]) ->
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["plugins", "serve"])
+def test_openapi_prints_what_the_server_answers(tmp_path: Path) -> None:
+    """Third parties' routes and drivers included."""
+    (tmp_path / "plugins").mkdir()
+    route = "Route('GET', '/v1/mine', lambda _: {}, summary='Mine')"
+    plugin = f"class Mine(Plugin):\n    @hook\n    def routes(self):\n        return [{route}]\n"
+    (tmp_path / "plugins" / "mine.py").write_text(f"from labplane import Plugin, Route, hook\n\n{plugin}")
+    options = ["--plugins-dir", str(tmp_path / "plugins")]
+    printed = subprocess.run(
+        [sys.executable, "-m", "labplane", "openapi", *options], capture_output=True, text=True, check=True
+    )
+    assert '"/v1/mine"' in printed.stdout
+    with running(tmp_path / "projects", *options) as server:
+        assert json.loads(printed.stdout) == server.http.get("/v1/openapi.json").json()
+
+
+@pytest.mark.parametrize("command", ["plugins", "openapi", "serve"])
 def test_bad_settings_are_one_sentence(command: str, offered: list[Candidate], tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text("prot = 1")
     result = run(command, "--config", str(tmp_path / "lab.toml"))
