@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from labplane.telnet import Telnet
@@ -71,14 +71,31 @@ class Console:
         Raises OSError when the address cannot be had; the console then listens where it did. Raises RuntimeError when
         the console is closed.
         """
+        async with self.moved(host, port):
+            pass
+
+    @asynccontextmanager
+    async def moved(self, host: str, port: int) -> AsyncIterator[None]:
+        """Meanwhile listen there too, afterwards there alone; where it did alone, if what happens meanwhile fails.
+
+        Raises as `listen` does, before anything has changed.
+        """
         if self._closed:
             raise RuntimeError("a closed console does not listen again")
         if self.address == (host, port):
+            yield
             return
         server = await asyncio.get_running_loop().create_server(lambda: Telnet(self), host, port)
+        try:
+            if self._closed:
+                raise RuntimeError("the console was closed while it began to listen")
+            yield
+        except BaseException:
+            await _stop(server)
+            raise
         if self._closed:
             await _stop(server)
-            raise RuntimeError("the console was closed while it began to listen")
+            return
         address = server.sockets[0].getsockname()
         self.address = address[0], address[1]
         former, self._server = self._server, server

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -119,18 +119,14 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
 
 @asynccontextmanager
 async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
-    """Give `vm` the console `new`, listening if it runs; `old` again if what happens meanwhile fails."""
-    consoles, running = vm.lab.consoles, vm.status != STOPPED
+    """Give `vm` the console `new`, listening if it runs; it keeps `old` if what happens meanwhile fails."""
+    consoles = vm.lab.consoles
     await _reserve(vm, new)
     try:
-        if running:
-            await _listen(vm, new)
-        try:
+        async with AsyncExitStack() as stack:
+            if vm.status != STOPPED:
+                await _listen(stack, vm, new)
             yield
-        except BaseException:
-            if running:
-                await _listen(vm, old)
-            raise
     except BaseException:
         consoles.release(new, vm)
         raise
@@ -145,11 +141,12 @@ async def _reserve(vm: VM, console: int) -> None:
     vm.lab.consoles.reserve(console, vm)
 
 
-async def _listen(vm: VM, port: int) -> None:
+async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
+    """Have the console of `vm`, which runs, listen at `port` too until the stack ends, and alone if that ends well."""
     if vm.session is None:
         raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
     try:
-        await vm.session.console.listen(vm.lab.settings.console_host, port)
+        await stack.enter_async_context(vm.session.console.moved(vm.lab.settings.console_host, port))
     except OSError:
         raise Conflict(f"The console port {port} is in use by another program.") from None
 

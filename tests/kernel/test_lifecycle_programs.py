@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,13 @@ from labplane.errors import Fault
 
 
 async def reachable(port: int) -> bool:
+    """Whether somebody is served there, not only let in while the listener is just being closed."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with closing(writer):
+            return bool(await reader.read(1))
+    except ConnectionError:
         return False
-    writer.close()
-    return True
 
 
 def test_the_console_of_a_running_vm_moves_and_comes_back_when_the_update_fails(bench: Callable[[Test], None]) -> None:
@@ -97,8 +99,9 @@ def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench:
         writer.close()
         vm.session.process.kill()
         async with asyncio.timeout(20):
-            while vm.status == "started" or await reachable(vm.console or 0):
+            while vm.status == "started" or vm.session.console.address is not None:
                 await asyncio.sleep(0.002)
+        assert not await reachable(vm.console or 0)
         await lifecycle.start(vm)
         assert await reachable(vm.console or 0)
         await lifecycle.reload(vm)
