@@ -229,10 +229,10 @@ class Operations(ABC):
 
 
 class Client(Operations):
-    """http: to be used in place of an httpx2.Client for that URL."""
+    """token: of a server that wants one. http: to be used in place of an httpx2.Client for that URL and token."""
 
-    def __init__(self, url: str = LOCAL, http: httpx2.Client | None = None) -> None:
-        self.http: httpx2.Client = http or httpx2.Client(base_url=url, timeout=SECONDS, trust_env=False)
+    def __init__(self, url: str = LOCAL, *, token: str | None = None, http: httpx2.Client | None = None) -> None:
+        self.http: httpx2.Client = http or httpx2.Client(**_given(url, token))
 
     def __enter__(self) -> Self:
         return self
@@ -245,10 +245,10 @@ class Client(Operations):
 
 
 class AsyncClient(Operations):
-    """http: to be used in place of an httpx2.AsyncClient for that URL."""
+    """token: of a server that wants one. http: to be used in place of an httpx2.AsyncClient for that URL and token."""
 
-    def __init__(self, url: str = LOCAL, http: httpx2.AsyncClient | None = None) -> None:
-        self.http: httpx2.AsyncClient = http or httpx2.AsyncClient(base_url=url, timeout=SECONDS, trust_env=False)
+    def __init__(self, url: str = LOCAL, *, token: str | None = None, http: httpx2.AsyncClient | None = None) -> None:
+        self.http: httpx2.AsyncClient = http or httpx2.AsyncClient(**_given(url, token))
 
     async def __aenter__(self) -> Self:
         return self
@@ -258,6 +258,11 @@ class AsyncClient(Operations):
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response:
         return await self.http.request(method, path, json=body)
+
+
+def _given(url: str, token: str | None) -> dict[str, Any]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return {"base_url": url, "timeout": SECONDS, "trust_env": False, "headers": headers}
 
 
 def _project(reply: Any) -> Project:

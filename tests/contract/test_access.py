@@ -1,5 +1,6 @@
 """Who comes in: by address, over TLS, over a Unix socket, with the token; and where the token never shows up."""
 
+import asyncio
 import base64
 import json
 import socket
@@ -14,6 +15,7 @@ import httpx2
 import pytest
 import trustme
 
+from labplane.client import AsyncClient, Client, ClientError
 from labplane.listening import address, file_of, listen
 from labplane.settings import Settings
 from support import Server, free_range, running
@@ -65,6 +67,20 @@ def test_the_token_is_made_at_the_first_start_for_its_owner_alone_and_told_once(
 def test_who_has_the_token_comes_in(guarded: Server, token: str) -> None:
     for authorization in (f"Bearer {token}", f"bearer {token}", basic("admin", token), basic("", token)):
         assert status(guarded, authorization) == 200
+
+
+def test_the_client_shows_the_token_that_it_is_given(guarded: Server, token: str) -> None:
+    with Client(guarded.url, token=token) as client:
+        assert client.version() == "1.3.dev1"
+    with Client(guarded.url) as stranger, pytest.raises(ClientError) as refusal:
+        stranger.version()
+    assert refusal.value.status == 401
+
+    async def main() -> str:
+        async with AsyncClient(guarded.url, token=token) as client:
+            return await client.version()
+
+    assert asyncio.run(main()) == "1.3.dev1"
 
 
 @pytest.mark.parametrize(
