@@ -22,7 +22,9 @@ from labplane.settings import Settings
 
 WITHOUT_A_METHOD = {
     ("GET", "/v1/openapi.json"): "for programs that generate clients",
-    ("GET", "/docs"): "a page",
+    ("GET", "/"): "a page",
+    ("GET", "/status"): "likewise",
+    ("GET", "/docs"): "likewise",
     ("POST", "/v1/version"): "a question of desktop programs; a script compares what version() says",
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",
@@ -144,6 +146,7 @@ def everything(lab: Both) -> None:
     assert lab.version() == "1.3.dev1"
     assert "vpcs" in [plugin["name"] for plugin in lab.plugins()]
     assert "lo" in lab.interfaces()
+    assert lab.status()["projects"] == []
     project = lab.create_project(name="Lab")
     assert lab.projects() == [project] == [lab.project(project.project_id)]
     assert lab.update_project(project, name="Other").name == "Other"

@@ -315,7 +315,7 @@ def test_whatever_the_plugins_use_of_the_lab_is_in_the_reference() -> None:
     sources = [path for path in (TREE / "plugins").rglob("*.py") if "lab." in path.read_text()]
     used = {name for path in sources for name in re.findall(r"\blab\.(?:\w+\.)?(\w+)", path.read_text())}
     assert used > {"project_dir", "at_end", "lease", "comes_free"}
-    settings = {"local", "projects_path"}
+    settings = {"local", "projects_path", "console_host"}
     assert [
         name
         for name in used - settings

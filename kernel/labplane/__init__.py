@@ -7,6 +7,7 @@ from labplane.events import Event, Subscription
 from labplane.hookspecs import Plugin, hook
 from labplane.lab import Lab
 from labplane.links import NIO_TAP, NIO_UDP
+from labplane.pages import page_routes
 from labplane.programs import find_program
 from labplane.rhost import resolve_rhost
 from labplane.routing import Request, Route
@@ -40,5 +41,6 @@ __all__ = [
     "find_program",
     "hook",
     "open_udp",
+    "page_routes",
     "resolve_rhost",
 ]

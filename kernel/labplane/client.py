@@ -113,6 +113,11 @@ class Operations(ABC):
         return list(await self._ask("GET", "/v1/plugins"))
 
     @operation
+    async def status(self) -> dict[str, Any]:
+        """What the page at /status shows: version, projects with their VMs, ports, plugins, load."""
+        return dict(await self._ask("GET", "/v1/status"))
+
+    @operation
     async def interfaces(self) -> list[str]:
         """The names of the server's network interfaces."""
         return [interface["name"] for interface in await self._ask("GET", "/v1/interfaces")]

@@ -71,7 +71,7 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
     if route.reply is not None or route.media != JSON:
         success |= _content(route.reply or {}, route.media, f"{here}/responses/{route.status}")
     operation: dict[str, Any] = {
-        "operationId": "_".join([route.method.lower(), *re.findall(r"\w+", _plain(route.path).removeprefix("/v1"))]),
+        "operationId": _operation_id(route),
         "tags": [_tag(route)],
         "summary": route.summary or f"{route.method} {route.path}",
         "responses": {str(route.status): success, **_refusals(route, [401] if lab.settings.auth == "token" else [])},
@@ -86,6 +86,13 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
     elif route.method not in ("GET", "DELETE"):
         operation["requestBody"] = {"description": "Ignored", **_content({}, JSON, "")}
     return operation
+
+
+def _operation_id(route: Route) -> str:
+    """One that no other route has, be it below /v1 or not: get_status is /v1/status, get_page_status is /status."""
+    path = _plain(route.path)
+    where = [] if path.startswith("/v1/") else ["page"]
+    return "_".join([route.method.lower(), *where, *re.findall(r"\w+", path.removeprefix("/v1"))])
 
 
 def _refusals(route: Route, more: list[int]) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class PortPool:
     def __contains__(self, number: int) -> bool:
         return number in self._owners
 
+    def leased(self) -> list[int]:
+        """The numbers that anybody holds, ascending, those outside the range included."""
+        self._expire()
+        return sorted(self._owners)
+
     def owner(self, number: int) -> Hashable:
         """Whose lease `number` is. Raises KeyError when it is free."""
         return self._owners[number]

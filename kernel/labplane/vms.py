@@ -31,6 +31,7 @@ class VM:
     console:  its TCP port, None for a kind without consoles.
     nios:     what is plugged in, by (adapter, port).
     status:   "stopped", "started" or "suspended"; who listens is told when it changes.
+    listed:   False while it is in the making; lists leave it out.
     data:     for the driver's own notes; the kernel never looks.
     session:  the program that it runs or last ran, when its driver is a ProcessDriver.
     lock:     held by whatever request or project operation works on the VM; it is fair (L-1).

@@ -30,7 +30,7 @@ def test_replies_without_a_body_have_none(server: Server) -> None:
 
 
 UNKNOWN_PATHS = [
-    "/",
+    "//",
     "/v1",
     "/v1/",
     "/version",

@@ -198,5 +198,5 @@ def test_the_interfaces_are_those_of_the_host(server: Server) -> None:
     assert {interface["name"] for interface in found} == {name for _, name in socket.if_nameindex()}
     assert "lo" in {interface["id"] for interface in found}
     for interface in found:
-        assert {"id", "name"} <= set(interface) <= {"id", "name", "ip_address", "mac_address"}
+        assert set(interface) == {"id", "name", "ip_address", "mac_address", "addresses"}
         assert interface["id"] == interface["name"]

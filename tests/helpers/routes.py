@@ -17,6 +17,7 @@ def every_route(project: str, vm: str) -> list[tuple[str, str]]:
         ("POST", "/v1/ports/udp"),
         ("POST", f"{project}/ports/udp"),
         ("GET", "/v1/interfaces"),
+        ("GET", "/v1/status"),
         ("POST", f"{project}/vpcs/vms"),
         ("GET", f"{project}/vpcs/vms"),
         ("GET", vm),

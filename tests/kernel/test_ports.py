@@ -118,6 +118,11 @@ class Pool(RuleBasedStateMachine):
         self.first, self.last = first, first + length
         self.pool.resize(self.first, self.last)
 
+    @rule()
+    def all_leases_are_told(self) -> None:
+        self.expire()
+        assert self.pool.leased() == sorted(self.leases)
+
     @invariant()
     def leases_agree(self) -> None:
         assert {number: self.pool.owner(number) for number in self.leases} == {
