@@ -105,8 +105,11 @@ def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
     top = root.resolve()
     try:
         real = (top / contained(path)).resolve()
-    except RuntimeError:  # what Python before 3.13 makes of a loop
-        raise OSError(errno.ELOOP, "a loop") from None
+        loops = any(place.is_symlink() for place in (real, *real.parents))  # all that Python 3.13 tells of a loop
+    except RuntimeError:  # what those before it do
+        loops = True
+    if loops:
+        raise OSError(errno.ELOOP, "a loop")
     if real == top:
         raise Conflict(f"{path[:200]!r} is a directory.")
     if not real.is_relative_to(top):
