@@ -9,18 +9,18 @@ from labplane.errors import BadRequest
 MAX_DEPTH = 999
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, deepest: int = MAX_DEPTH) -> Any:
     """The value that `body` holds.
 
     Raises BadRequest for anything but UTF-8 JSON, for NaN and infinities (1e999 included), for lone
-    surrogates, and for values nested 1000 levels or more. Of repeated members the last one wins.
+    surrogates, and for values nested more than `deepest` levels. Of repeated members the last one wins.
     """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
-    if _may_nest_too_deep(text):
-        raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    if _may_nest_too_deep(text, deepest):
+        raise BadRequest(f"The body is nested more than {deepest} levels deep.")
     try:
         value = _decoder.decode(text)
         if "\\ud" in text or "\\uD" in text:
@@ -28,14 +28,14 @@ def parse(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
-        raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.") from None
+        raise BadRequest(f"The body is nested more than {deepest} levels deep.") from None
     except ValueError as error:
         raise BadRequest(f"The body is not JSON that can be used here: {error}.") from None
     return value
 
 
-def _may_nest_too_deep(text: str) -> bool:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _may_nest_too_deep(text: str, deepest: int) -> bool:
+    if text.count("[") + text.count("{") <= deepest:
         return False
     depth = 0
     in_string = escaped = False
@@ -51,7 +51,7 @@ def _may_nest_too_deep(text: str) -> bool:
             in_string = True
         elif character in "[{":
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > deepest:
                 return True
         elif character in "]}":
             depth -= 1

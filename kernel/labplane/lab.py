@@ -20,7 +20,8 @@ from labplane.plugins import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
 from labplane.ports import PortPool, tcp_free, udp_free
 from labplane.processes import Terminals
 from labplane.reports import Report
-from labplane.routing import Route, RouteTable
+from labplane.route_table import RouteTable
+from labplane.routing import Route
 from labplane.schemas import Schema, Schemas, complaint
 from labplane.settings import Settings, SettingsError
 from labplane.supervision import Supervisor
@@ -79,6 +80,11 @@ class Lab:
     def max_body(self) -> int:
         """The longest request body that is read, in bytes."""
         return self.settings.max_body
+
+    @property
+    def max_depth(self) -> int:
+        """The deepest nesting of a request body."""
+        return self.settings.max_depth
 
     # What plugins call
 
@@ -150,7 +156,7 @@ class Lab:
 
     def parse(self, data: bytes, schema: Schema) -> Any:
         """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`."""
-        value = jsonbody.parse(data)
+        value = jsonbody.parse(data, self.max_depth)
         if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
             raise BadRequest(f"It does not fit its schema: {reason}.")
         return value

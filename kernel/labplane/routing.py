@@ -3,19 +3,17 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, compile_path
-from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
 from labplane import jsonbody
 from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, crash, envelope
 from labplane.replies import JSONReply
-from labplane.schemas import Schema, Schemas, Validator, complaint
+from labplane.schemas import Schema, Validator, complaint
 from labplane.shortcut import Accepts
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ WEBSOCKET = "WEBSOCKET"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET)
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
-_parameter = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
+PARAMETER = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class Route:
     @property
     def key(self) -> tuple[str, str]:
         """What no two routes may share: the method and the path without its parameters' names."""
-        return self.method, _parameter.sub(r"{\2}", self.path)
+        return self.method, PARAMETER.sub(r"{\2}", self.path)
 
 
 class Directory(Protocol):
@@ -113,6 +111,9 @@ class Directory(Protocol):
 
     @property
     def max_body(self) -> int: ...
+
+    @property
+    def max_depth(self) -> int: ...
 
     def require_project(self, project_id: str) -> None: ...
 
@@ -122,7 +123,9 @@ class Directory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class CompiledRoute:
+    """A route with what its bodies are compared with."""
+
     route: Route
     validator: Validator | None
     accepts: Accepts
@@ -140,7 +143,7 @@ class Resource:
 
     path: str
     lab: Directory
-    methods: dict[str, _Compiled] = field(default_factory=dict)
+    methods: dict[str, CompiledRoute] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -158,7 +161,7 @@ class Resource:
         compiled = self._method(scope["method"])
         value: Any = {}
         if not compiled.route.streams and (body := await read_body(scope, receive, self.lab.max_body)):
-            value = jsonbody.parse(body)
+            value = jsonbody.parse(body, self.lab.max_depth)
         reply = await self._perform(compiled, value, scope["path_params"], scope, receive)
         if isinstance(reply, Response):
             return reply
@@ -171,7 +174,7 @@ class Resource:
         scope = {"type": "http", "method": method, "path": self.path, "headers": []}
         return await self._perform(self._method(method), value, path, scope, None)
 
-    def _method(self, method: str) -> _Compiled:
+    def _method(self, method: str) -> CompiledRoute:
         compiled = self.methods.get("GET" if method == "HEAD" else method)
         if compiled is None or method == WEBSOCKET:
             has = sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])})
@@ -180,7 +183,7 @@ class Resource:
         return compiled
 
     async def _perform(
-        self, compiled: _Compiled, value: Any, path: dict[str, Any], scope: Scope, receive: Receive | None
+        self, compiled: CompiledRoute, value: Any, path: dict[str, Any], scope: Scope, receive: Receive | None
     ) -> Any:
         if reason := compiled.complaint(value):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
@@ -262,89 +265,3 @@ def parse_uuid(text: str, name: str) -> str:
     if not _uuid.match(text):
         raise BadRequest(f"{name} {text[:60]!r} is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.")
     return text.lower()
-
-
-class _PathRoute(StarletteRoute):
-    def __init__(self, path: str, resource: Resource) -> None:
-        super().__init__(path, resource)
-        self._slashes = None if ":path}" in path else path.count("/")
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if self._slashes not in (None, scope["path"].count("/")):
-            return Match.NONE, {}  # without a look at its pattern, as most routes for most requests
-        try:
-            return super().matches(scope)
-        except ValueError:  # a number of thousands of digits
-            return Match.NONE, {}
-
-
-class RouteError(ValueError):
-    """A route cannot be taken in; the text says why."""
-
-
-class RouteTable:
-    """Every route of the lab, in the order of registration."""
-
-    def __init__(self, lab: Directory) -> None:
-        self._lab = lab
-        self._resources: dict[str, Resource] = {}
-
-    @property
-    def routes(self) -> list[Route]:
-        return [compiled.route for resource in self._resources.values() for compiled in resource.methods.values()]
-
-    def compile(self, routes: Iterable[Route], schemas: Schemas) -> list[_Compiled]:
-        """`routes`, checked against the table and each other. Raises RouteError or SchemaError; changes nothing."""
-        taken = {route.key: route for route in self.routes}
-        paths = {path: resource.path for path, resource in self._resources.items()}
-        compiled = []
-        for route in routes:
-            _check(route)
-            if (other := taken.get(route.key)) is not None:
-                raise RouteError(f"the route {route.method} {route.path} is taken by {other.method} {other.path}")
-            path = paths.setdefault(route.key[1], route.path)
-            if path != route.path:
-                raise RouteError(f"the route {route.method} {route.path} must name its parameters as in {path}")
-            taken[route.key] = route
-            where = f"{route.method} {route.path}"
-            if route.reply is not None:
-                schemas.compile(route.reply, f"reply of {where}")
-            validator = None if route.body is None else schemas.compile(route.body, f"body of {where}")
-            compiled.append(_Compiled(route, validator, schemas.shortcut(route.body or {})))
-        return compiled
-
-    def add(self, compiled: Iterable[_Compiled]) -> None:
-        """Take in what `compile` returned."""
-        for one in compiled:
-            path = one.route.key[1]
-            resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
-            resource.methods[one.route.method] = one
-
-    async def ask(self, method: str, path: str, value: Any, parameters: Mapping[str, Any]) -> Any:
-        """What the route of that method and path returns. Raises NotFound when there is none."""
-        resource = self._resources.get(_parameter.sub(r"{\2}", path))
-        if resource is None:
-            raise NotFound(f"There is no route {path}.")
-        return await resource.ask(method, value, dict(parameters))
-
-    def starlette_routes(self) -> list[BaseRoute]:
-        return [_PathRoute(resource.path, resource) for resource in self._resources.values()]
-
-
-def _check(route: object) -> None:
-    if not isinstance(route, Route):
-        raise RouteError(f"routes() must give labplane.Route objects, not {type(route).__name__}")
-    if route.method not in METHODS:
-        raise RouteError(f"{route.path}: the method {route.method!r} is none of {', '.join(METHODS)}")
-    if not route.path.startswith("/") or (route.path != "/" and route.path.endswith("/")):
-        raise RouteError(f"the path {route.path!r} must begin with / and not end with it")
-    try:
-        compile_path(route.path)
-    except (AssertionError, ValueError) as error:
-        raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
-    if not all(isinstance(status, int) and 400 <= status <= 599 for status in route.refusals):
-        raise RouteError(f"{route.method} {route.path}: its refusals must be HTTP statuses from 400 to 599")
-    if not callable(route.endpoint):
-        raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")
-    if route.streams and (route.body is not None or "{vm_id}" in route.path):
-        raise RouteError(f"{route.method} {route.path}: a route that streams has no body schema and names no VM")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import platformdirs
 
+from labplane.jsonbody import MAX_DEPTH
 from labplane.schemas import LabValidator, Schema, complaint
 
 ENVIRONMENT_PREFIX = "LABPLANE_"
@@ -58,6 +59,12 @@ _SCHEMAS: Mapping[str, Schema] = {
         "minimum": 1024 * 1024,
         "maximum": 32 * 1024 * 1024,
         "description": "longest request body in bytes",
+    },
+    "max_depth": {
+        "type": "integer",
+        "minimum": 8,
+        "maximum": MAX_DEPTH,
+        "description": "deepest nesting of a request body",
     },
     "max_head": {"type": "integer", "minimum": 4096, "description": "longest head of a request in bytes"},
     "max_frame": {"type": "integer", "minimum": 4096, "description": "longest frame of a WebSocket in bytes"},
@@ -127,6 +134,7 @@ class Settings:
     udp_ports: str = "10000-20000"
     api_version: str = "auto"
     max_body: int = 16 * 1024 * 1024
+    max_depth: int = MAX_DEPTH
     max_head: int = 64 * 1024
     max_frame: int = 1024 * 1024
     max_connections: int = 1000

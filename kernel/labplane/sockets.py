@@ -9,7 +9,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from labplane.errors import LabError, crash, envelope
-from labplane.routing import WEBSOCKET, Directory, Request, Route, RouteTable, look_up
+from labplane.route_table import RouteTable
+from labplane.routing import WEBSOCKET, Directory, Request, Route, look_up
 
 log = logging.getLogger("labplane")
 

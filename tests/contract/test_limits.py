@@ -14,6 +14,7 @@ from wire import Wire
 
 CONFIG = """
 max_head = 4096
+max_depth = 8
 max_connections = 12
 max_viewers = 2
 max_vms = 2
@@ -153,6 +154,12 @@ def test_a_head_that_is_too_long_is_refused(small: Server) -> None:
         assert told(client)[0] == 431
     with Wire(small.port) as wire:
         assert wire.call("GET", "/v1/version", b"", "X-Long: " + "x" * 3000).status == 200
+
+
+def test_a_body_that_is_nested_too_deep_is_refused(small: Server) -> None:
+    message = refusal(small.http.post("/v1/projects", content=b"[" * 9 + b"]" * 9), 400)
+    assert "The body is nested more than 8 levels deep." in str(message)
+    assert "must be of type object" in str(refusal(small.http.post("/v1/projects", content=b"[" * 8 + b"]" * 8), 400))
 
 
 def test_more_connections_than_allowed_are_told_to_come_again(small: Server) -> None:

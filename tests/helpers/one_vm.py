@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from labplane import NotFound, Request, Route
-from labplane.routing import RouteTable
+from labplane.route_table import RouteTable
 from labplane.schemas import Schemas
 
 PROJECT = "00000000-0000-0000-0000-00000000000a"
@@ -29,6 +29,7 @@ class Directory:
     """A lab with one project and one VM in it, both of the id PROJECT."""
 
     max_body = 1000
+    max_depth = 999
 
     def __init__(self) -> None:
         self.vm = OneVM()

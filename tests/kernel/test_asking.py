@@ -9,7 +9,8 @@ import pytest
 
 from inprocess import own, settings
 from labplane import BadRequest, Conflict, Lab, LabError, NotFound, Request, Route
-from labplane.routing import ClientGone, RouteError
+from labplane.route_table import RouteError
+from labplane.routing import ClientGone
 from one_vm import ABSENT, PROJECT, application, asked, nothing, table
 
 VMS = "/v1/projects/{project_id}/vpcs/vms"

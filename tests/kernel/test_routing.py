@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 
 from labplane import Conflict, Request, Route
-from labplane.routing import RouteError
+from labplane.route_table import RouteError
 from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table
 
 

@@ -72,6 +72,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "udp_ports": ('"7-7"', "7-7", "7-7"),
         "api_version": ('"1.3"', "1.3", "1.3"),
         "max_body": ("1048576", "1048576", 1048576),
+        "max_depth": ("8", "8", 8),
         "max_head": ("4096", "4096", 4096),
         "max_frame": ("4096", "4096", 4096),
         "max_connections": ("1", "1", 1),
