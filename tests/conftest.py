@@ -9,8 +9,6 @@ import pytest
 TREE = Path(__file__).parent.parent
 STRANGERS = [*sorted(TREE.glob("tests/thirdparty/labplane-*")), *sorted(TREE.glob("drivers/labplane-*"))]
 
-collect_ignore = ["thirdparty"]  # their tests run where they are installed
-
 collect_ignore = ["thirdparty"]  # whose tests run where it is installed
 
 
