@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from labplane.errors import Busy, HeadTooLarge, LabError, TooSlow, envelope
+from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow, envelope
 
 LINGER = 0.5
 
@@ -28,21 +28,54 @@ class Limits:
     stall_seconds: float
 
 
+class Unread:
+    """Cuts off a client that takes nothing of what waits for it."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """From now on something waits for the client."""
+        if self._timer is None:
+            waiting = self._transport.get_write_buffer_size()
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look_again, waiting)
+
+    def forget(self) -> None:
+        """Nothing does any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_again(self, before: int) -> None:
+        self._timer = None
+        if self._transport.get_write_buffer_size() < before:
+            self.watch()
+        else:
+            self._transport.abort()
+
+
 class Connection(HttpToolsProtocol):
-    """uvicorn's, within limits."""
+    """uvicorn's, within limits. Whatever is refused here is told when the replies before it are through."""
+
+    _unread: Unread
 
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._head = 0  # bytes that came of the head that is not complete yet
+        self._came = 0  # bytes, with one call
+        self._head = 0  # of those, and of those before, at most so many are of the head that is not complete yet
+        self._shared = 0  # and so many may be of the request before it
         self._in_head = True
-        self._refused = False
         self._patience: asyncio.TimerHandle | None = None
         self._for_head = True
-        self._reading: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None  # `cycle` is the newest one, which may have to wait for it
+        self._refusal: LabError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
+        self._unread = Unread(transport, self._limits.stall_seconds)
         if len(self.connections) > self._limits.connections:
             self._refuse(Busy(f"This server takes {self._limits.connections} connections at once. Try again later."))
         else:
@@ -50,54 +83,94 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self.resume_writing()
+        self._unread.forget()
+        self._answer_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refusal is not None:
             return
+        self._came = len(data)
         if self._in_head:
-            self._head += len(data)
+            self._head += self._came
         super().data_received(data)
         # Most requests come whole, and then there is nothing to wait for.
+        if self._refusal is not None:
+            return
         if not self._in_head:
             self._wait(for_head=False)
         elif not self._head:
             self._stop_waiting()
-        elif self._head > self._limits.head:
+        elif self._head - self._shared > self._limits.head:
             self._refuse(self._too_large())
         elif self._patience is None or not self._for_head:
             self._wait(for_head=True)
 
+    def on_message_begin(self) -> None:
+        if not self._head:
+            self._head = self._shared = self._came
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
         app = self.app
         if self._head > self._limits.head and self._is_too_large():
             self.app = _closing(self._too_large())
-        super().on_headers_complete()
-        self.app = app
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
+        self._in_head = False
 
     def on_message_complete(self) -> None:
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._shared = True, 0, 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._unread.watch()
+        elif self._refusal is not None and self._patience is None and self._is_its_turn():
+            self._part(self._refusal)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequest("What was sent is no HTTP request that can be understood."))
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
         if self._is_too_large():
             self._refuse(self._too_large())
+        elif self._is_answering():
+            self._refuse(BadRequest("A WebSocket has to wait for the replies to the requests before it."))
         else:
             super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._reading is None:
-            self._reading = self.loop.call_later(self._limits.stall_seconds, self.transport.abort)
+        self._unread.watch()
 
     def resume_writing(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        self._unread.forget()
         super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_answering(self) -> bool:
+        return self._answering is not None and not self._answering.response_complete
+
+    def _is_its_turn(self) -> bool:
+        """Whether the next reply is the one to what the client sent last."""
+        return not self._is_answering() or (self._answering is self.cycle and not self._in_head)
+
+    def _answer_no_more(self) -> None:
+        """Let the application know, as uvicorn does for the newest request only."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def _wait(self, *, for_head: bool) -> None:
         self._stop_waiting()
@@ -114,7 +187,7 @@ class Connection(HttpToolsProtocol):
         if self.flow.read_paused:  # it is the server that is slow
             self._wait(for_head=self._for_head)
         elif self._in_head and not self._head:
-            self.transport.close()
+            self._close()
         else:
             self._refuse(TooSlow(f"Nothing more of the request came for {seconds:g} seconds."))
 
@@ -126,42 +199,53 @@ class Connection(HttpToolsProtocol):
         return HeadTooLarge(f"The head of the request is larger than {self._limits.head} bytes.")
 
     def _refuse(self, error: LabError) -> None:
-        """Tell the client, unless a reply is under way, and hang up; not at once, or its own bytes would undo that."""
-        if self._refused:
-            return
-        self._refused = True
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        """Take nothing more from the client; tell it why, in its turn, and hang up."""
+        self._refusal = error
+        self._stop_waiting()
+        if self._is_its_turn():
+            self._part(error)
+
+    def _part(self, error: LabError) -> None:
+        """Not at once, or the client's own bytes would undo what it is told."""
+        if self._in_head or not self.cycle.response_started:
+            self._answer_no_more()
             reply = envelope(error)
             headers = [*self.server_state.default_headers, *reply.raw_headers, (b"connection", b"close")]
             head = STATUS_LINE[error.status] + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.transport.write(head + b"\r\n" + bytes(reply.body))
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-        self._stop_waiting()
-        self._patience = self.loop.call_later(LINGER, self.transport.close)
+        self._patience = self.loop.call_later(LINGER, self._close)
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._unread.watch()
 
 
 class Conversation(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, given up when its client does not read."""
 
+    _unread: Unread
+
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._reading: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
+        self._unread = Unread(transport, self._limits.stall_seconds)
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.resume_writing()
+        self._unread.forget()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._reading is None:
-            self._reading = self.loop.call_later(self._limits.stall_seconds, self.transport.abort)
+        self._unread.watch()
 
     def resume_writing(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        self._unread.forget()
         super().resume_writing()
 
 

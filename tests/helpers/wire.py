@@ -1,8 +1,10 @@
 """Raw HTTP: what no client library would send, and replies read to the byte."""
 
 import http.client
+import io
 import socket
 from dataclasses import dataclass
+from typing import Any, cast
 
 from support import DEADLINE
 
@@ -16,12 +18,23 @@ class Reply:
     body: bytes
 
 
+class Incoming(io.BufferedReader):
+    """What came and has not been read, for one reply after the other: http.client closes what it reads one from."""
+
+    def makefile(self, _mode: str) -> "Incoming":
+        return self
+
+    def close(self) -> None:
+        pass
+
+
 class Wire:
     """One TCP connection to an HTTP server at loopback."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+        self._incoming = Incoming(socket.SocketIO(self.socket, "r"))
 
     def __enter__(self) -> "Wire":
         return self
@@ -43,7 +56,7 @@ class Wire:
 
     def reply(self, method: str = "GET") -> Reply:
         """Read the next reply; method: of its request, for HEAD has no body."""
-        response = http.client.HTTPResponse(self.socket, method=method)
+        response = http.client.HTTPResponse(cast(Any, self._incoming), method=method)
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, headers, response.read())
@@ -57,4 +70,4 @@ class Wire:
 
     def is_closed(self) -> bool:
         """True when the server ends the connection without another byte."""
-        return self.socket.recv(1) == b""
+        return self._incoming.read(1) == b""
