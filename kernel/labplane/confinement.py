@@ -33,7 +33,8 @@ SYSTEM = (
 )
 DEVICES = ("/dev/null", "/dev/tty")
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# None of these calls waits for anything, and giving up the interpreter's lock for one would cost more than all of them.
+_libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
@@ -77,15 +78,23 @@ def confine(needs: Needs) -> None:
     try:
         for paths, rights in (
             (needs.executes, EXECUTE | READ_FILE),
-            ((*map(Path, SYSTEM), *needs.reads), READ_FILE),
+            ((*_system(), *needs.reads), READ_FILE),
             ((*map(Path, DEVICES), *needs.writes), handled & ~EXECUTE),
         ):
-            for path in paths:
+            for path in dict.fromkeys(paths):
                 _allow(ruleset, path, rights & handled)
         _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _call(SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     finally:
         os.close(ruleset)
+
+
+@functools.cache
+def _system() -> list[Path]:
+    """Of SYSTEM, no directories that lead to below others of them, as ``/lib`` does in most systems."""
+    paths = [Path(path) for path in SYSTEM]
+    own = [path for path in paths if path.is_dir() and not path.is_symlink()]
+    return [path for path in paths if not (path.is_dir() and any(one in path.resolve().parents for one in own))]
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
@@ -94,7 +103,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
     try:
-        if not stat.S_ISDIR(os.fstat(inode).st_mode):
+        if rights & ~OF_FILES and not stat.S_ISDIR(os.fstat(inode).st_mode):
             rights &= OF_FILES
         rule = struct.pack("=Qi", rights, inode)
         kind = ctypes.c_uint(LANDLOCK_RULE_PATH_BENEATH)

@@ -5,10 +5,10 @@ tens of milliseconds; a call through ctypes gives it up. Needs glibc 2.29 or mus
 """
 
 import ctypes
+import functools
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 POSIX_SPAWN_SETSIGDEF = 0x04
@@ -20,6 +20,7 @@ OPAQUE = 1024  # bytes; more than any libc's posix_spawnattr_t, posix_spawn_file
 TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 _libc = ctypes.CDLL(None)
+_quick = ctypes.PyDLL(None)  # keeps the lock: for what is done sooner than the lock is given up and had again
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, terminal: str) -> int:
@@ -30,37 +31,39 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, 
 
     Raises OSError when something of this cannot be done, the execution included.
     """
-    with ExitStack() as stack:
-        actions = _opaque(stack, "posix_spawn_file_actions")
-        _call("posix_spawn_file_actions_addchdir_np", actions, os.fsencode(cwd))
-        _call("posix_spawn_file_actions_addopen", actions, 0, os.fsencode(terminal), os.O_RDWR, 0)
-        _call("posix_spawn_file_actions_adddup2", actions, 0, 1)
-        _call("posix_spawn_file_actions_adddup2", actions, 0, 2)
-        attributes = _opaque(stack, "posix_spawnattr")
-        flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
-        _call("posix_spawnattr_setflags", attributes, ctypes.c_short(flags))
-        _call("posix_spawnattr_setsigmask", attributes, _signals(()))
-        _call("posix_spawnattr_setsigdefault", attributes, _signals(TO_DEFAULT))
+    actions = ctypes.create_string_buffer(OPAQUE)
+    _check(_quick.posix_spawn_file_actions_init(actions))
+    try:
+        _check(_quick.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd)))
+        _check(_quick.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(terminal), os.O_RDWR, 0))
+        _check(_quick.posix_spawn_file_actions_adddup2(actions, 0, 1))
+        _check(_quick.posix_spawn_file_actions_adddup2(actions, 0, 2))
         pid = ctypes.c_int()
         program = os.fsencode(command[0])
         arguments = _strings([os.fsencode(argument) for argument in command])
         variables = _strings([os.fsencode(f"{name}={value}") for name, value in environment.items()])
-        _call("posix_spawn", ctypes.byref(pid), program, actions, attributes, arguments, variables)
+        _check(_libc.posix_spawn(ctypes.byref(pid), program, actions, _attributes(), arguments, variables))
         return pid.value
+    finally:
+        _quick.posix_spawn_file_actions_destroy(actions)
 
 
-def _opaque(stack: ExitStack, kind: str) -> ctypes.Array[ctypes.c_char]:
-    thing = ctypes.create_string_buffer(OPAQUE)
-    _call(f"{kind}_init", thing)
-    stack.callback(_call, f"{kind}_destroy", thing)
-    return thing
+@functools.cache
+def _attributes() -> ctypes.Array[ctypes.c_char]:
+    attributes = ctypes.create_string_buffer(OPAQUE)
+    _check(_quick.posix_spawnattr_init(attributes))
+    flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
+    _check(_quick.posix_spawnattr_setflags(attributes, ctypes.c_short(flags)))
+    _check(_quick.posix_spawnattr_setsigmask(attributes, _signals(())))
+    _check(_quick.posix_spawnattr_setsigdefault(attributes, _signals(TO_DEFAULT)))
+    return attributes
 
 
 def _signals(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_char]:
     signals = ctypes.create_string_buffer(OPAQUE)
-    _libc.sigemptyset(signals)
+    _quick.sigemptyset(signals)
     for number in numbers:
-        _libc.sigaddset(signals, number)
+        _quick.sigaddset(signals, number)
     return signals
 
 
@@ -68,7 +71,7 @@ def _strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(values) + 1))(*values, None)
 
 
-def _call(function: str, *arguments: object) -> None:
+def _check(error: int) -> None:
     """These functions return the error itself; they leave errno alone."""
-    if error := getattr(_libc, function)(*arguments):
+    if error:
         raise OSError(error, os.strerror(error))

@@ -6,7 +6,6 @@ import os
 import pty
 import pwd
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from labplane.confinement import Needs
 from labplane.ownership import User
 from labplane.spawners import spawn
+from support import until
 
 SH = Path("/bin/sh").resolve()
 CONFINED = Needs()
@@ -60,10 +60,13 @@ def test_a_program_that_was_replaced_can_be_started_all_the_same(tmp_path: Path,
 
 
 def test_no_thread_remains(tmp_path: Path, terminal: str) -> None:
-    before = threading.active_count()
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before = threads()
     for needs in (None, Needs()):
         assert result(terminal, tmp_path, str(SH), "-c", "exit 0", needs=needs) == 0
-    assert threading.active_count() == before
+    until(lambda: threads() == before, "the end of the threads")
 
 
 def test_a_confined_shell_can_start_nothing_and_an_unconfined_one_can(tmp_path: Path, terminal: str) -> None:
