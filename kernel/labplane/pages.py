@@ -11,6 +11,7 @@ from labplane.routing import Request, Route
 
 MEDIA: Mapping[str, str] = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 HEADERS: Mapping[str, str] = {
+    "Accept-Ranges": "none",
     "Cache-Control": "no-cache",  # keep it, and ask each time whether it is still the same
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -44,6 +45,8 @@ def page_routes(path: str, page: Path, parts: Iterable[Path], summary: str) -> l
 
 
 async def _reply(file: Path, request: Request) -> Response:
+    # Whole files are small enough, and what is wrong with a range would be told otherwise than in an error envelope.
+    request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
     response = await StaticFiles(directory=file.parent).get_response(file.name, request.scope)
     response.headers.update({"Content-Type": f"{MEDIA[file.suffix]}; charset=utf-8", **HEADERS})
     return response

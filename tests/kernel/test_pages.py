@@ -43,6 +43,13 @@ def test_each_part_has_its_content_type_and_is_sent_once(name: str, served: Serv
     assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
 
 
+@pytest.mark.parametrize("range_", ["bytes=0-1", "bytes=5-2", "bytes=99-", "lines=1", "bytes=0-0,2-2", ""])
+def test_whatever_range_is_asked_for_the_whole_is_sent(range_: str, served: Served) -> None:
+    """A client must be ready for that (RFC 9110, 14.2)."""
+    reply = served.http.get("/here/page.js", headers={"Range": range_})
+    assert (reply.status_code, reply.text, reply.headers["accept-ranges"]) == (200, "page.js", "none")
+
+
 @pytest.mark.parametrize("name", ["secret.js", "page.html", "", "../here", "%2e%2e/pages.py", "..%2fsecret.js"])
 def test_nothing_else_of_that_directory_is_served(name: str, served: Served) -> None:
     with Wire(served.port) as wire:
