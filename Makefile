@@ -1,4 +1,4 @@
-.PHONY: help check test docs bench demo clean
+.PHONY: help check test docs bench fuzz demo clean
 
 help:
 	@./run --help
@@ -14,6 +14,9 @@ docs:
 
 bench:
 	./run bench
+
+fuzz:
+	./run fuzz
 
 demo:
 	./run

@@ -107,10 +107,14 @@ def test_a_live_server_answers_whatever_comes_as_its_document_says(run: subproce
 
 
 def test_meanwhile_every_operation_did_its_work_at_least_once(
-    run: subprocess.CompletedProcess[str], server: Server
+    run: subprocess.CompletedProcess[str], server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those of third parties too: the requests get further than to a 404."""
-    seen = set(re.findall(r'"([A-Z]+) (\S+) HTTP/1\.1" (\d+)', server.log))
+    requests = re.findall(r'"([A-Z]+) (\S+) HTTP/1\.1" (\d+)', server.log)
+    if EXAMPLES is not None:
+        with capsys.disabled():
+            print(f"{len(requests)} requests for the document's operations")
+    seen = set(requests)
     paths = server.http.get("/v1/openapi.json").json()["paths"]
     assert {"/v1/echo", "/v1/projects/{project_id}/echo/vms/{vm_id}/start"} < paths.keys()
     missing = set()

@@ -68,6 +68,10 @@ class Wire:
         self.send(body)
         return self.reply(method)
 
+    def more(self) -> bytes:
+        """What comes next, whatever it is; nothing when the server has hung up."""
+        return self._incoming.read1()
+
     def is_closed(self) -> bool:
         """True when the server ends the connection without another byte."""
         return self._incoming.read(1) == b""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from labplane import BadRequest
 from labplane.jsonbody import MAX_DEPTH, parse
+from targets import json_front
 
 
 def refusal(body: bytes) -> str | None:
@@ -40,12 +41,7 @@ def test_what_json_dumps_gives_parses_back(value: Any, ascii_only: bool, indent:
 @example(b"-")
 @example(b'"\\ud83d"')
 def test_any_bytes_give_a_value_or_a_bad_request(body: bytes) -> None:
-    if (sentence := refusal(body)) is not None:
-        assert sentence.startswith("The body ")
-        return
-    value = parse(body)
-    assert json.loads(body) == value
-    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    json_front(body)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[1e400]", "9" * 5000])

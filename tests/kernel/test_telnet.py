@@ -9,27 +9,12 @@ from hypothesis import strategies as st
 
 from labplane.console import Console
 from labplane.telnet import SLICE, Telnet
-from line import OFFER, Line, until
+from line import Line, until
+from targets import exchange
 
 IAC, SB, SE = b"\xff", b"\xff\xfa", b"\xff\xf0"
 
 DO, DONT, WILL, WONT = b"\xff\xfd", b"\xff\xfe", b"\xff\xfb", b"\xff\xfc"
-
-
-async def exchange(pieces: list[bytes], output: bytes = b"") -> tuple[bytes, bytes]:
-    """What the emulator was given, and what the client was sent after the offer."""
-    typed: list[bytes] = []
-    console, line = Console(typed.append), Line()
-    viewer = Telnet(console)
-    viewer.connection_made(line)
-    assert line.sent == OFFER
-    for piece in pieces:
-        viewer.data_received(piece)
-        await until(lambda: line.reading)
-    console.feed(output)
-    line.close()
-    viewer.connection_lost(None)
-    return b"".join(typed), line.sent.removeprefix(OFFER)
 
 
 def sent(*pieces: bytes, output: bytes = b"") -> tuple[bytes, bytes]:
