@@ -215,7 +215,7 @@ def test_imports_run_down_the_plan() -> None:
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((TREE / "pyproject.toml").read_text())
     optional = project["project"]["optional-dependencies"]
-    dev = project["dependency-groups"]["dev"]
+    dev = [*project["dependency-groups"]["dev"], *project["dependency-groups"]["fuzz"]]
     own = [f"labplane[{extra}]" for extra in optional]
     assert set(own) <= set(dev), "who develops labplane has all that its users may have"
     extras = [requirement for requirements in optional.values() for requirement in requirements]
