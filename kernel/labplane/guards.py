@@ -35,7 +35,8 @@ class Guard:
                     host = value
                 elif name == b"origin":
                     origin = value
-            if (reason := self._complaint(host, origin)) is not None:
+            is_usual = origin is None and host in self._known
+            if not is_usual and (reason := self._complaint(host, origin)) is not None:
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close", "code": 1008})
                 else:
