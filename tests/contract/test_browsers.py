@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from archives import everything
 from expect import shown
+from machines import linked
 from support import Server
 from wire import Wire
 
@@ -80,3 +82,25 @@ def test_a_websocket_handshake_is_refused_without_a_crash(server: Server, path: 
         assert 400 <= wire.reply().status < 500
     assert server.http.get("/v1/version").status_code == 200
     assert "Traceback" not in server.log[logged:]
+
+
+def test_get_changes_nothing(server: Server, project: str) -> None:
+    """B-17: a page can make a browser send it, images and links included, without being asked."""
+    linked(server, project, startup_script="ip 10.0.0.1")
+    ids = {**shown(server.http.get(f"{project}/vpcs/vms"))[0], "path": "project-files", "adapter": 0, "port": 0}
+    paths = shown(server.http.get("/v1/openapi.json"))["paths"]
+    endless = ("/events", "/notifications")
+
+    def state() -> object:
+        vms = shown(server.http.get(f"{project}/vpcs/vms"))
+        return vms, shown(server.http.get("/v1/projects")), everything(server.projects), server.children()
+
+    before = state()
+    for path in paths:
+        if path.endswith(endless):
+            continue
+        for method in ("GET", "HEAD"):
+            for query in ("", "?_method=DELETE&name=other"):
+                reply = server.http.request(method, path.format(**ids) + query)
+                assert reply.status_code < 500, reply.text
+    assert state() == before
