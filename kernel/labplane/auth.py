@@ -9,6 +9,7 @@ import secrets
 import stat
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -81,17 +82,19 @@ class Gate:
         self._accepted = secrets.token_bytes(TOKEN_BYTES)  # the last credentials that were right, of which many follow
         self._sessions: OrderedDict[bytes, float] = OrderedDict()  # until when, oldest first
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"] == LOGIN and scope["method"] == "POST":
-            await (await self._log_in(scope, receive))(scope, receive, send)
-        elif self._may_enter(scope):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await _refusal(scope)(scope, receive, send)
+            return self._app(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == LOGIN and scope["method"] == "POST":
+            return self._log_in(scope, receive, send)
+        if self._may_enter(scope):
+            return self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            return send({"type": "websocket.close", "code": 1008})
+        return _refusal(scope)(scope, receive, send)
+
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._session(scope, receive))(scope, receive, send)
 
     def _may_enter(self, scope: Scope) -> bool:
         for name, value in scope["headers"]:
@@ -127,7 +130,7 @@ class Gate:
         until = self._sessions.get(_digest(morsel.value)) if morsel is not None else None
         return until is not None and until > time.monotonic()
 
-    async def _log_in(self, scope: Scope, receive: Receive) -> Response:
+    async def _session(self, scope: Scope, receive: Receive) -> Response:
         try:
             form = parse_qs((await read_body(scope, receive, LONGEST_LOGIN)).decode("latin-1"))
         except ClientGone:

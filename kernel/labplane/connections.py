@@ -57,7 +57,10 @@ class Unread:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, within limits. Whatever is refused here is told when the replies before it are through."""
+    """uvicorn's, within limits. Whatever is refused here is told when the replies before it are through.
+
+    What every request passes calls uvicorn's by the class's name: six times super() would be 2 % of its time.
+    """
 
     _unread: Unread
 
@@ -93,14 +96,15 @@ class Connection(HttpToolsProtocol):
         self._came = len(data)
         if self._in_head:
             self._head += self._came
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         # Most requests come whole, and then there is nothing to wait for.
         if self._refusal is not None:
             return
         if not self._in_head:
             self._wait(for_head=False)
         elif not self._head:
-            self._stop_waiting()
+            if self._patience is not None:
+                self._stop_waiting()
         elif self._head - self._shared > self._limits.head:
             self._refuse(self._too_large())
         elif self._patience is None or not self._for_head:
@@ -109,24 +113,24 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if not self._head:
             self._head = self._shared = self._came
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
 
     def on_headers_complete(self) -> None:
         app = self.app
         if self._head > self._limits.head and self._is_too_large():
             self.app = _closing(self._too_large())
         try:
-            super().on_headers_complete()
+            HttpToolsProtocol.on_headers_complete(self)
         finally:
             self.app = app
         self._in_head = False
 
     def on_message_complete(self) -> None:
         self._in_head, self._head, self._shared = True, 0, 0
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             self._unread.watch()
         elif self._refusal is not None and self._patience is None and self._is_its_turn():
@@ -157,7 +161,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
     def _is_answering(self) -> bool:
         return self._answering is not None and not self._answering.response_complete
