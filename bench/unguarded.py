@@ -1,4 +1,4 @@
-"""labplane without its guards: no check of names, origins and tokens, no limits of connections and requests."""
+"""labplane as it was before it had guards: no check of names, origins and tokens, no limits, X-Forwarded-* believed."""
 
 import socket
 import sys

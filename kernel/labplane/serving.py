@@ -58,6 +58,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         lifespan="on",
         log_config=None,
         access_log=settings.access_log,
+        proxy_headers=False,  # anybody at loopback could say in them who it is not
         server_header=False,
         date_header=True,
         headers=[("Server", f"labplane/{version('labplane')}")],

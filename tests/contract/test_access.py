@@ -18,7 +18,7 @@ import trustme
 from labplane.client import AsyncClient, Client, ClientError
 from labplane.listening import address, file_of, listen
 from labplane.settings import Settings
-from support import Server, free_range, running
+from support import Server, free_range, running, until
 from wire import Wire
 
 HANDSHAKE = [
@@ -273,3 +273,13 @@ def test_only_the_plugins_that_were_named_are_loaded(tmp_path: Path) -> None:
         "'only_plugins' names 'prots', which is no installed plugin"
         in serve(tmp_path, "--only-plugins", "prots").stderr
     )
+
+
+def test_nobody_is_believed_to_ask_for_somebody_else(tmp_path: Path) -> None:
+    """Whoever is at loopback could say so, and the log would have it."""
+    forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "Forwarded": "for=192.0.2.1"}
+    with running(tmp_path / "projects", "--access-log") as server:
+        assert server.http.get("/v1/version?forged", headers=forged).status_code == 200
+        until(lambda: "/v1/version?forged" in server.log, "the line of the request")
+        assert "192.0.2.1" not in server.log
+        assert "127.0.0.1" in server.log

@@ -21,7 +21,10 @@ def ask(guard: Guard, kind: str = "http", **headers: str) -> int | None:
     async def receive() -> Message:
         return {"type": f"{kind}.disconnect"}
 
-    asyncio.run(guard(scope, receive, send))
+    async def main() -> None:
+        await guard(scope, receive, send)
+
+    asyncio.run(main())
     if not sent:
         return None
     if kind == "websocket":
