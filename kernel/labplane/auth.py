@@ -3,13 +3,13 @@
 import base64
 import binascii
 import hashlib
-import hmac
 import os
 import secrets
 import stat
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable
+from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -87,8 +87,9 @@ class Gate:
             return self._app(scope, receive, send)
         if scope["type"] == "http" and scope["path"] == LOGIN and scope["method"] == "POST":
             return self._log_in(scope, receive, send)
-        if self._may_enter(scope):
-            return self._app(scope, receive, send)
+        for name, value in scope["headers"]:
+            if (name == b"authorization" and self._knows(value)) or (name == b"cookie" and self._remembers(value)):
+                return self._app(scope, receive, send)
         if scope["type"] == "websocket":
             return send({"type": "websocket.close", "code": 1008})
         return _refusal(scope)(scope, receive, send)
@@ -96,16 +97,8 @@ class Gate:
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._session(scope, receive))(scope, receive, send)
 
-    def _may_enter(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            if name == b"authorization" and self._knows(value):
-                return True
-            if name == b"cookie" and self._remembers(value):
-                return True
-        return False
-
     def _knows(self, credentials: bytes) -> bool:
-        if hmac.compare_digest(credentials, self._accepted):
+        if compare_digest(credentials, self._accepted):
             return True
         if known := self._is_token(credentials):
             self._accepted = credentials
@@ -120,7 +113,7 @@ class Gate:
                 return False
         elif kind.lower() != b"bearer":
             return False
-        return hmac.compare_digest(_digest(rest.strip()), self._token)
+        return compare_digest(_digest(rest.strip()), self._token)
 
     def _remembers(self, cookies: bytes) -> bool:
         try:
@@ -138,7 +131,7 @@ class Gate:
         except LabError as error:
             return envelope(error)
         given = form.get("token", [""])[0]
-        if not hmac.compare_digest(_digest(given.strip()), self._token):
+        if not compare_digest(_digest(given.strip()), self._token):
             return HTMLResponse(PAGE, Unauthorized.status)
         session = secrets.token_urlsafe(TOKEN_BYTES)
         self._sessions[_digest(session)] = time.monotonic() + SESSION_SECONDS
