@@ -95,7 +95,7 @@ class Gate:
         return _refusal(scope)(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (await self._session(scope, receive))(scope, receive, send)
+        await (await self._login_reply(scope, receive))(scope, receive, send)
 
     def _knows(self, credentials: bytes) -> bool:
         if compare_digest(credentials, self._accepted):
@@ -123,7 +123,7 @@ class Gate:
         until = self._sessions.get(_digest(morsel.value)) if morsel is not None else None
         return until is not None and until > time.monotonic()
 
-    async def _session(self, scope: Scope, receive: Receive) -> Response:
+    async def _login_reply(self, scope: Scope, receive: Receive) -> Response:
         try:
             form = parse_qs((await read_body(scope, receive, LONGEST_LOGIN)).decode("latin-1"))
         except ClientGone:

@@ -45,6 +45,10 @@ def outside(server: Server) -> set[str]:
     return {*os.listdir(), *os.listdir(server.projects.parent), *os.listdir("/")}
 
 
+def arguments(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_machine_of_any_name_runs_the_same_command_in_a_directory_of_its_id(
     server: Server, project: str, name: str
@@ -62,10 +66,9 @@ def test_a_machine_of_any_name_runs_the_same_command_in_a_directory_of_its_id(
     port = shown(server.http.post(f"{project}/ports/udp"), 201)["udp_port"]
     assert server.link(vm, port, 9).status_code == 201
     pid = start(server, vm)
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+    command = arguments(pid)
     found = show(server, vm)
-    plain = linked(server, project, name="PC")
-    twin = Path(f"/proc/{start(server, plain)}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+    twin = arguments(start(server, linked(server, project, name="PC")))
     assert len(command) == len(twin)
     assert [word for word in command if not word.isdigit()] == [word for word in twin if not word.isdigit()]
     assert directory(server, vm) == path_of(server, project) / "project-files" / "vpcs" / found["vm_id"]
