@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError, NotFound
@@ -75,24 +76,32 @@ class VM:
         return await self._shown(self._own_members())
 
     def announce(self, action: str) -> None:
-        """Tell who listens, after all that was announced of this VM before, with the VM object of now."""
+        """Tell who listens, after all that was told of this VM before, with the VM object of now."""
         if self.lab.events.wanted(self.project_id):
-            self._news = self.lab.background(self._announce(action, self._own_members(), self._news))
+            self._say(action, partial(self._shown_anyway, self._own_members()))
 
     def tell(self, level: str, message: str) -> None:
-        """Tell who listens to the project; level: "error", "warning" or "info"."""
-        self.lab.events.emit(f"log.{level}", {"message": message}, self.project_id)
+        """Tell who listens, after all that was told of this VM before; level: "error", "warning" or "info"."""
+
+        async def sentence() -> dict[str, Any]:
+            return {"message": message}
+
+        if self.lab.events.wanted(self.project_id):
+            self._say(f"log.{level}", sentence)
+
+    def _say(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+        async def say(before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            self.lab.events.emit(action, await event(), self.project_id)
+
+        self._news = self.lab.background(say(self._news))
 
     async def last_shown(self) -> dict[str, Any]:
-        """The VM as events show it, once all that was announced of it so far has been told."""
+        """The VM as events show it, once all that was to be told of it so far has been told."""
         if self._news is not None:
             await asyncio.wait([self._news])
         return await self._shown_anyway(self._own_members())
-
-    async def _announce(self, action: str, own: dict[str, Any], before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait([before])
-        self.lab.events.emit(action, await self._shown_anyway(own), self.project_id)
 
     async def _shown_anyway(self, own: dict[str, Any]) -> dict[str, Any]:
         try:
