@@ -1,6 +1,7 @@
 """Connections that are given up when they keep the server waiting, and no more of them than are allowed."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,9 @@ class Unread:
 class Connection(HttpToolsProtocol):
     """uvicorn's, within limits. Whatever is refused here is told when the replies before it are through.
 
-    What every request passes calls uvicorn's by the class's name: six times super() would be 2 % of its time.
+    What every request passes calls uvicorn's by the class's name, and there is little of it: six times super() would be
+    2 % of a request's time. How far a request has come is seen from uvicorn's `scope`, which is new with each request,
+    and its `cycle`, which gets that scope when the head is complete.
     """
 
     _unread: Unread
@@ -67,10 +70,10 @@ class Connection(HttpToolsProtocol):
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._came = 0  # bytes, with one call
-        self._head = 0  # of those, and of those before, at most so many are of the head that is not complete yet
-        self._shared = 0  # and so many may be of the request before it
-        self._in_head = True
+        self._head = 0  # at most so many bytes are of the head that is not complete yet
+        self._shared = 0  # and so many of them may be of the request before it
+        self._may_be_too_large = False
+        self._complete: Any = None  # the scope of the newest request that came whole
         self._patience: asyncio.TimerHandle | None = None
         self._for_head = True
         self._answering: RequestResponseCycle | None = None  # `cycle` is the newest one, which may have to wait for it
@@ -93,40 +96,31 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
             return
-        self._came = len(data)
-        if self._in_head:
-            self._head += self._came
+        if self._head + len(data) > self._limits.head:
+            self._may_be_too_large = True
+        before = self._complete
         HttpToolsProtocol.data_received(self, data)
-        # Most requests come whole, and then there is nothing to wait for.
         if self._refusal is not None:
             return
-        if not self._in_head:
-            self._wait(for_head=False)
-        elif not self._head:
+        # Most requests come whole, and then there is nothing to wait for.
+        if self.scope is self._complete is not before:
+            self._head = self._shared = 0
             if self._patience is not None:
                 self._stop_waiting()
-        elif self._head - self._shared > self._limits.head:
-            self._refuse(self._too_large())
-        elif self._patience is None or not self._for_head:
-            self._wait(for_head=True)
-
-    def on_message_begin(self) -> None:
-        if not self._head:
-            self._head = self._shared = self._came
-        HttpToolsProtocol.on_message_begin(self)
-
-    def on_headers_complete(self) -> None:
-        app = self.app
-        if self._head > self._limits.head and self._is_too_large():
-            self.app = _closing(self._too_large())
-        try:
-            HttpToolsProtocol.on_headers_complete(self)
-        finally:
-            self.app = app
-        self._in_head = False
+        elif self._is_in_body():
+            self._head = self._shared = 0
+            self._wait(for_head=False)
+        else:
+            self._head += len(data)
+            if self._complete is not before:
+                self._head = self._shared = len(data)
+            if self._head - self._shared > self._limits.head:
+                self._refuse(self._too_large())
+            elif self._patience is None or not self._for_head:
+                self._wait(for_head=True)
 
     def on_message_complete(self) -> None:
-        self._in_head, self._head, self._shared = True, 0, 0
+        self._complete = self.scope
         HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
@@ -141,7 +135,7 @@ class Connection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
-        if self._is_too_large():
+        if self._is_too_large(self.url, self.headers):
             self._refuse(self._too_large())
         elif self._is_answering():
             self._refuse(BadRequest("A WebSocket has to wait for the replies to the requests before it."))
@@ -161,6 +155,10 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        if self._may_be_too_large:
+            scope = cycle.scope
+            if self._is_too_large(scope["raw_path"] + scope["query_string"], scope["headers"]):
+                app = _closing(self._too_large())
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
     def _is_answering(self) -> bool:
@@ -168,7 +166,11 @@ class Connection(HttpToolsProtocol):
 
     def _is_its_turn(self) -> bool:
         """Whether the next reply is the one to what the client sent last."""
-        return not self._is_answering() or (self._answering is self.cycle and not self._in_head)
+        return not self._is_answering() or (self._answering is self.cycle and self._is_in_body())
+
+    def _is_in_body(self) -> bool:
+        """Whether a request's head is complete and its body is not."""
+        return self.cycle is not None and self.cycle.scope is self.scope is not self._complete
 
     def _answer_no_more(self) -> None:
         """Let the application know, as uvicorn does for the newest request only."""
@@ -188,15 +190,16 @@ class Connection(HttpToolsProtocol):
             self._patience = None
 
     def _give_up(self, seconds: float) -> None:
-        if self.flow.read_paused:  # it is the server that is slow
+        in_between = self.scope is self._complete  # where no more than empty lines came
+        if self.flow.read_paused or (in_between and self._is_answering()):  # it is the server that is slow
             self._wait(for_head=self._for_head)
-        elif self._in_head and not self._head:
+        elif in_between:
             self._close()
         else:
             self._refuse(TooSlow(f"Nothing more of the request came for {seconds:g} seconds."))
 
-    def _is_too_large(self) -> bool:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+    def _is_too_large(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        size = len(target) + sum(len(name) + len(value) + 4 for name, value in headers)
         return size > self._limits.head
 
     def _too_large(self) -> HeadTooLarge:
@@ -211,7 +214,7 @@ class Connection(HttpToolsProtocol):
 
     def _part(self, error: LabError) -> None:
         """Not at once, or the client's own bytes would undo what it is told."""
-        if self._in_head or not self.cycle.response_started:
+        if not self._is_in_body() or not self.cycle.response_started:
             self._answer_no_more()
             reply = envelope(error)
             headers = [*self.server_state.default_headers, *reply.raw_headers, (b"connection", b"close")]

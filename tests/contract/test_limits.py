@@ -59,6 +59,20 @@ def test_a_connection_that_says_nothing_is_closed(small: Server) -> None:
         assert rest(client) == b""
 
 
+@pytest.mark.parametrize("count", [1, 1000])
+def test_one_that_says_empty_lines_is_closed_as_well(count: int, small: Server) -> None:
+    """They do no harm to requests: RFC 9112, 2.2."""
+    nothing = b"\r\n" * count
+    with connected(small, nothing) as client:
+        assert rest(client) == b""
+    with Wire(small.port) as wire:
+        for _ in range(2):
+            wire.send(nothing)
+            assert wire.call("GET", "/v1/version").status == 200
+        wire.send(nothing)
+        assert wire.is_closed()
+
+
 @pytest.mark.parametrize(
     "head", [b"G", b"GET /v1/version HTTP/1.1\r\n", b"GET /v1/version HTTP/1.1\r\nHost: localhost\r\nX"]
 )

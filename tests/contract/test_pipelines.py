@@ -15,6 +15,9 @@ max_head = 4096
 max_requests = 2
 head_seconds = 1
 stall_seconds = 1
+
+[plugins.events]
+ping_seconds = 1
 """
 
 VERSION = b"GET /v1/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -97,6 +100,18 @@ def test_a_head_that_does_not_end_is_refused_however_it_comes(busy: Server) -> N
                     assert wire.reply().status == 200
             assert told(wire.reply())[0] == (431 if len(pieces) == 2 else 408)
             assert wire.is_closed()
+
+
+def test_an_empty_line_after_a_request_does_no_harm_to_its_reply(busy: Server) -> None:
+    """However long that takes; some clients send one after a body."""
+    with Wire(busy.port) as wire:
+        wire.send(EVENTS)
+        assert wire.socket.recv(12) == b"HTTP/1.1 200"
+        wire.send(b"\r\n")
+        received = b""
+        while received.count(b"ping") < 3:
+            received += (more := wire.more())
+            assert more, received
 
 
 def test_a_websocket_waits_for_the_replies_before_it(busy: Server) -> None:
