@@ -1,17 +1,16 @@
 """Connections that are given up when they keep the server waiting, and no more of them than are allowed."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow, envelope
 
-LINGER = 0.5
+LINGER = 2.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ class Connection(HttpToolsProtocol):
         self._for_head = True
         self._answering: RequestResponseCycle | None = None  # `cycle` is the newest one, which may have to wait for it
         self._refusal: LabError | None = None
+        self._takes_more = True
+        self._is_leaving = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
@@ -94,13 +95,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if not self._takes_more:
             return
         if self._head + len(data) > self._limits.head:
             self._may_be_too_large = True
         before = self._complete
         HttpToolsProtocol.data_received(self, data)
-        if self._refusal is not None:
+        if not self._takes_more:
             return
         # Most requests come whole, and then there is nothing to wait for.
         if self.scope is self._complete is not before:
@@ -124,6 +125,8 @@ class Connection(HttpToolsProtocol):
         HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
+        if self._is_leaving:
+            return
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             self._unread.watch()
@@ -158,7 +161,9 @@ class Connection(HttpToolsProtocol):
         if self._may_be_too_large:
             scope = cycle.scope
             if self._is_too_large(scope["raw_path"] + scope["query_string"], scope["headers"]):
-                app = _closing(self._too_large())
+                app, cycle.keep_alive = envelope(self._too_large()), False
+        if not cycle.keep_alive:
+            cycle.transport = cast(Any, _Last(self.transport, self._end))
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
     def _is_answering(self) -> bool:
@@ -176,6 +181,7 @@ class Connection(HttpToolsProtocol):
         """Let the application know, as uvicorn does for the newest request only."""
         if self._answering is not None:
             self._answering.disconnected = True
+            self._answering.waiting_for_100_continue = False
             self._answering.message_event.set()
 
     def _wait(self, *, for_head: bool) -> None:
@@ -208,20 +214,35 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: LabError) -> None:
         """Take nothing more from the client; tell it why, in its turn, and hang up."""
         self._refusal = error
+        self._takes_more = False
         self._stop_waiting()
         if self._is_its_turn():
             self._part(error)
 
     def _part(self, error: LabError) -> None:
-        """Not at once, or the client's own bytes would undo what it is told."""
-        if not self._is_in_body() or not self.cycle.response_started:
+        has_a_reply = self._is_in_body() and self.cycle.response_started
+        if not has_a_reply:
             self._answer_no_more()
             reply = envelope(error)
             headers = [*self.server_state.default_headers, *reply.raw_headers, (b"connection", b"close")]
             head = STATUS_LINE[error.status] + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.transport.write(head + b"\r\n" + bytes(reply.body))
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
+        self._hang_up(said_all=not has_a_reply)
+
+    def _end(self) -> None:
+        """After a reply that is the last."""
+        if self.scope is self._complete and not self.pipeline:
+            self.transport.close()
+        else:
+            self._hang_up(said_all=True)
+
+    def _hang_up(self, *, said_all: bool) -> None:
+        """Not at once: what the client still sends would undo what it has not read yet (RFC 9112, 9.6)."""
+        self._takes_more, self._is_leaving = False, True
+        self._stop_waiting()
+        if said_all and not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
         self._patience = self.loop.call_later(LINGER, self._close)
 
     def _close(self) -> None:
@@ -256,8 +277,10 @@ class Conversation(WebSocketsSansIOProtocol):
         super().resume_writing()
 
 
-def _closing(error: LabError) -> Response:
-    """The reply that tells `error` and is the last on its connection, as an ASGI application."""
-    reply = envelope(error)
-    reply.headers["Connection"] = "close"
-    return reply
+class _Last:
+    """The transport of a connection for its last reply, with another way to close it."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

@@ -91,6 +91,20 @@ def test_what_cannot_be_answered_is_refused_in_its_turn(busy: Server, what: byte
     assert shown(busy.http.get("/v1/projects")) == []
 
 
+def test_nothing_is_said_after_the_last_word(busy: Server) -> None:
+    """Neither the reply to a request that came after the last one, nor that a refused body may be sent."""
+    with Wire(busy.port) as wire:
+        wire.send(VERSION.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + VERSION + b"GET /\0")
+        assert wire.reply().status == 200
+        assert wire.is_closed()
+    with Wire(busy.port) as wire:
+        wire.send(BROKEN.replace(b"Host:", b"Expect: 100-continue\r\nHost:"))
+        assert told(wire.reply())[0] == 400
+        assert wire.is_closed()
+    assert busy.http.get("/v1/version").status_code == 200
+    assert "Traceback" not in busy.log
+
+
 def test_a_head_that_does_not_end_is_refused_however_it_comes(busy: Server) -> None:
     for pieces in ([VERSION + b"GET /", b"x" * 5000], [VERSION + b"GET /" + b"x" * 4000]):
         with Wire(busy.port) as wire:
@@ -100,6 +114,19 @@ def test_a_head_that_does_not_end_is_refused_however_it_comes(busy: Server) -> N
                     assert wire.reply().status == 200
             assert told(wire.reply())[0] == (431 if len(pieces) == 2 else 408)
             assert wire.is_closed()
+
+
+def test_a_body_that_nobody_waits_for_does_not_undo_the_replies(busy: Server) -> None:
+    """The last reply comes before the body is complete, and most of the one before it has not been read yet."""
+    with Wire(busy.port, receive_buffer=4096) as wire:
+        wire.send(VERSION.replace(b"version", b"openapi.json"))
+        wire.head("PUT", "/v1/nowhere", "Connection: close", "Content-Length: 9")
+        for piece in (b"a", b"b", b"c"):
+            wire.send(piece)
+            assert busy.http.get("/v1/version").status_code == 200
+        assert json.loads(wire.reply().body)["openapi"].startswith("3.")
+        assert told(wire.reply())[0] == 404
+        assert wire.is_closed()
 
 
 def test_an_empty_line_after_a_request_does_no_harm_to_its_reply(busy: Server) -> None:

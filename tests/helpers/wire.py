@@ -29,11 +29,15 @@ class Incoming(io.BufferedReader):
 
 
 class Wire:
-    """One TCP connection to an HTTP server at loopback."""
+    """One TCP connection to an HTTP server at loopback; receive_buffer: bytes that come unread, None for the usual."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
         self.port = port
-        self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(("127.0.0.1", port))
         self._incoming = Incoming(socket.SocketIO(self.socket, "r"))
 
     def __enter__(self) -> "Wire":
