@@ -30,8 +30,8 @@ async def guards(effort: Effort) -> list[Row]:
             for server in servers:
                 await load(server, effort.load_seconds / 2, header)
             figures: list[list[float]] = [[], [], []]
+            seconds = effort.load_seconds / SLICES
             for _ in range(effort.rounds):
-                seconds = effort.load_seconds / SLICES
                 slices = [[await load(server, seconds, header) for server in servers] for _ in range(SLICES)]
                 for found, rates in zip(figures, zip(*slices, strict=True), strict=True):
                     found.append(fmean(rates))

@@ -77,7 +77,6 @@ class Connection(HttpToolsProtocol):
         self._for_head = True
         self._answering: RequestResponseCycle | None = None  # `cycle` is the newest one, which may have to wait for it
         self._refusal: LabError | None = None
-        self._takes_more = True
         self._is_leaving = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
@@ -95,13 +94,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._takes_more:
+        if self._refusal is not None or self._is_leaving:
             return
         if self._head + len(data) > self._limits.head:
             self._may_be_too_large = True
         before = self._complete
         HttpToolsProtocol.data_received(self, data)
-        if not self._takes_more:
+        if self._refusal is not None:
             return
         # Most requests come whole, and then there is nothing to wait for.
         if self.scope is self._complete is not before:
@@ -112,8 +111,9 @@ class Connection(HttpToolsProtocol):
             self._head = self._shared = 0
             self._wait(for_head=False)
         else:
-            self._head += len(data)
-            if self._complete is not before:
+            if self._complete is before:
+                self._head += len(data)
+            else:
                 self._head = self._shared = len(data)
             if self._head - self._shared > self._limits.head:
                 self._refuse(self._too_large())
@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol):
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             self._unread.watch()
-        elif self._refusal is not None and self._patience is None and self._is_its_turn():
+        elif self._refusal is not None and self._is_its_turn():
             self._part(self._refusal)
 
     def send_400_response(self, msg: str) -> None:
@@ -214,7 +214,6 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: LabError) -> None:
         """Take nothing more from the client; tell it why, in its turn, and hang up."""
         self._refusal = error
-        self._takes_more = False
         self._stop_waiting()
         if self._is_its_turn():
             self._part(error)
@@ -238,7 +237,7 @@ class Connection(HttpToolsProtocol):
 
     def _hang_up(self, *, said_all: bool) -> None:
         """Not at once: what the client still sends would undo what it has not read yet (RFC 9112, 9.6)."""
-        self._takes_more, self._is_leaving = False, True
+        self._is_leaving = True
         self._stop_waiting()
         if said_all and not self.transport.is_closing() and self.transport.can_write_eof():
             self.transport.write_eof()
