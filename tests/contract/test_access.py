@@ -8,6 +8,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,9 +200,15 @@ def test_who_insists_gets_it_and_the_log_says_who_can_reach_it(tmp_path: Path) -
         assert ", ports (labplane " in server.log
 
 
-def test_a_unix_socket_lets_in_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "lab.socket"
-    command = [sys.executable, "-m", "labplane", "serve", "--uds", str(path)]
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """Of a Unix socket, in a directory yet to be made: it may have 107 bytes, and `tmp_path` alone may have more."""
+    with tempfile.TemporaryDirectory(prefix="labplane-", dir="/tmp") as home:
+        yield Path(home) / "run" / "lab.socket"
+
+
+def test_a_unix_socket_lets_in_its_owner_alone(socket_path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "labplane", "serve", "--uds", str(socket_path)]
     command += ["--projects-dir", str(tmp_path / "projects")]
     command += ["--console-ports", free_range(2), "--udp-ports", free_range(2, socket.SOCK_DGRAM)]
     with (tmp_path / "log").open("wb") as log:
@@ -210,28 +217,27 @@ def test_a_unix_socket_lets_in_its_owner_alone(tmp_path: Path) -> None:
         for _ in range(2):
             curl = ["curl", "-sS", "--retry", "50", "--retry-all-errors", "--retry-delay", "0"]
             curl += ["--retry-max-time", "20"]
-            asked = [*curl, "--unix-socket", str(path), "http://localhost/v1/version"]
+            asked = [*curl, "--unix-socket", str(socket_path), "http://localhost/v1/version"]
             answer = subprocess.run(asked, capture_output=True, timeout=30, check=True).stdout
             assert json.loads(answer)["version"] == "1.3.dev1"
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        second = serve(tmp_path, "--uds", str(path))
+        assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
+        second = serve(tmp_path, "--uds", str(socket_path))
         assert (second.returncode, "Address already in use" in second.stderr) == (1, True)
     finally:
         server.terminate()
         server.wait(20)
-    assert not path.exists()
-    assert f" at unix:{path}, " in (tmp_path / "log").read_text()
+    assert not socket_path.exists()
+    assert f" at unix:{socket_path}, " in (tmp_path / "log").read_text()
 
 
-def test_a_unix_socket_that_a_killed_server_left_is_taken_over(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir(mode=0o700)
-    path = tmp_path / "run" / "lab.socket"
+def test_a_unix_socket_that_a_killed_server_left_is_taken_over(socket_path: Path) -> None:
+    socket_path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(path))
-    with listen(Settings(uds=str(path))) as listener:
-        assert address(listener, encrypted=False) == f"unix:{path}"
-        assert file_of(listener) == path
+        left.bind(str(socket_path))
+    with listen(Settings(uds=str(socket_path))) as listener:
+        assert address(listener, encrypted=False) == f"unix:{socket_path}"
+        assert file_of(listener) == socket_path
 
 
 def test_a_unix_socket_in_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import socket
+import stat
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,9 +84,8 @@ def test_what_is_listed_can_be_read_and_nothing_else_is_listed(server: Server, r
     os.mkfifo(root / "pipe")
     (root / "back\\slash").write_text("x")
     Path(os.fsdecode(os.fsencode(root) + b"/\xff")).write_text("x")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(root / "socket"))
-        found = listed(server, project)
+    os.mknod(root / "socket", stat.S_IFSOCK | 0o600)  # to bind one there, the path would have to be short
+    found = listed(server, project)
     assert set(found) == {"a/b/c", "in"}
     for path in found:
         assert server.http.get(f"{project}/files/{path}").text == "inside"
