@@ -1,12 +1,9 @@
 """The log of what an emulator printed: one file that starts anew with each start and stays within bounds."""
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-
-log = logging.getLogger("labplane")
 
 LIMIT = 1024 * 1024
 
@@ -31,10 +28,8 @@ class LogFile:
         try:
             self._append(data)
         except OSError as error:
-            sentence = f"{self.path} is not continued: {error.strerror}"
-            log.warning("%s", sentence)
             self._file.close()
-            self._complain(sentence)
+            self._complain(f"{self.path} is not continued: {error.strerror}")
 
     def close(self) -> None:
         self._file.close()

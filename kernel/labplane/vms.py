@@ -1,6 +1,7 @@
 """A VM, its lock and its life; the table of all VMs of a lab."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from labplane.drivers import Driver
     from labplane.lab import Lab
     from labplane.sessions import Session
+
+log = logging.getLogger("labplane")
 
 STOPPED = "stopped"
 STARTED = "started"
@@ -81,7 +84,8 @@ class VM:
             self._say(action, partial(self._shown_anyway, self._own_members()))
 
     def tell(self, level: str, message: str) -> None:
-        """Tell who listens, after all that was told of this VM before; level: "error", "warning" or "info"."""
+        """Log it, and tell who listens after all that was told of this VM before; level: "error", "warning", "info"."""
+        log.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
 
         async def sentence() -> dict[str, Any]:
             return {"message": message}

@@ -1,7 +1,9 @@
 """Servers that the tests of one module share; a test whose outcome depends on what went before starts its own."""
 
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,13 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     udp = free_range(4, socket.SOCK_DGRAM)
     with running(tmp_path_factory.mktemp("tight") / "projects", consoles=free_range(4), udp=udp) as server:
         yield server
+
+
+@pytest.fixture
+def close_by() -> Iterator[Path]:
+    """A directory like `tmp_path`, with a short name: a Unix socket's may have 107 bytes, a line for VPCS 142."""
+    with tempfile.TemporaryDirectory(prefix="labplane-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

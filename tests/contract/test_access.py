@@ -8,7 +8,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,10 +200,9 @@ def test_who_insists_gets_it_and_the_log_says_who_can_reach_it(tmp_path: Path) -
 
 
 @pytest.fixture
-def socket_path() -> Iterator[Path]:
-    """Of a Unix socket, in a directory yet to be made: it may have 107 bytes, and `tmp_path` alone may have more."""
-    with tempfile.TemporaryDirectory(prefix="labplane-", dir="/tmp") as home:
-        yield Path(home) / "run" / "lab.socket"
+def socket_path(close_by: Path) -> Path:
+    """Of a Unix socket, in a directory yet to be made."""
+    return close_by / "run" / "lab.socket"
 
 
 def test_a_unix_socket_lets_in_its_owner_alone(socket_path: Path, tmp_path: Path) -> None:

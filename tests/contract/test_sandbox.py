@@ -17,9 +17,9 @@ PROMPT = b"> "  # its name comes before it
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Path:
+def secret(close_by: Path) -> Path:
     """A file of the server's user that is none of VPCS's business."""
-    path = tmp_path / "secret"
+    path = close_by / "secret"
     path.write_text("xyzzy plugh\n")
     return path
 

@@ -178,6 +178,22 @@ def test_quit_on_the_console_stops_the_vm(server: Server, vm: str) -> None:
         until(lambda: show(server, vm)["status"] == "stopped", "the VM to be stopped")
         assert not runs(pid)
         assert (directory(server, vm) / "vpcs.hist").exists()
+    assert f"INFO labplane: vpcs 'PC' ({show(server, vm)['vm_id']}) ended by itself, with status 0." in server.log
+
+
+def test_a_line_that_is_too_long_for_vpcs_stops_its_vm_alone(server: Server, vm: str, project: str) -> None:
+    """S-7, Q-11: and the log says why."""
+    neighbour = linked(server, project, name="neighbour")
+    start(server, vm)
+    start(server, neighbour)
+    with Viewer(show(server, vm)["console"]) as viewer:
+        viewer.until(b"VPCS> ")
+        viewer.type("echo " + "x" * 250)
+        viewer.until_closed()
+    until(lambda: show(server, vm)["status"] == "stopped", "the VM to be stopped")
+    assert f"ERROR labplane: vpcs 'PC' ({show(server, vm)['vm_id']}) ended by signal " in server.log
+    assert show(server, neighbour)["status"] == "started"
+    start(server, vm)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
