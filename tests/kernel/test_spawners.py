@@ -60,13 +60,13 @@ def test_a_program_that_was_replaced_can_be_started_all_the_same(tmp_path: Path,
 
 
 def test_no_thread_remains(tmp_path: Path, terminal: str) -> None:
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
+    def threads() -> set[str]:
+        return set(os.listdir("/proc/self/task"))
 
     before = threads()
     for needs in (None, Needs()):
         assert result(terminal, tmp_path, str(SH), "-c", "exit 0", needs=needs) == 0
-    until(lambda: threads() == before, "the end of the threads")
+    until(lambda: threads() <= before, "the end of the threads")  # one of an earlier test may end meanwhile
 
 
 def test_a_confined_shell_can_start_nothing_and_an_unconfined_one_can(tmp_path: Path, terminal: str) -> None:
