@@ -37,10 +37,10 @@ def test_open_files_are_named() -> None:
 def test_a_thread_that_waits_sleeps() -> None:
     go = threading.Event()
     thread = threading.Thread(target=go.wait)
-    before = len(thread_states(os.getpid()))
+    before = len(thread_states(os.getpid(), 0))
     thread.start()
     try:
-        until(lambda: thread_states(os.getpid())[before:] == ["S"], "the newest thread to sleep")
+        until(lambda: thread_states(os.getpid(), before) == ["S"], "the newest thread to sleep")
     finally:
         go.set()
         thread.join()
@@ -52,4 +52,4 @@ def test_a_process_that_has_ended_is_an_error() -> None:
     with pytest.raises(OSError, match="No such file"):
         open_files(ended.pid)
     with pytest.raises(OSError, match="No such file"):
-        thread_states(ended.pid)
+        thread_states(ended.pid, 0)

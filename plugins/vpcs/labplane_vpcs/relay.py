@@ -137,7 +137,7 @@ class Relays:
                     binding.overtaken = True
                 attempt.guard()
             await asyncio.sleep(EARLIEST_ATTEMPT - attempt.age)
-            while attempt.age < LATEST_ATTEMPT and thread_states(pid)[RELAY_THREAD:] != ["S"]:
+            while attempt.age < LATEST_ATTEMPT and thread_states(pid, RELAY_THREAD) != ["S"]:
                 await asyncio.sleep(POLL)
         except OSError:
             pass  # it has ended

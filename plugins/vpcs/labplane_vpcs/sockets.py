@@ -30,14 +30,14 @@ def open_files(pid: int) -> list[str]:
     return targets
 
 
-def thread_states(pid: int) -> list[str]:
-    """The state letter (R, S, …) of each thread of `pid`, oldest first, as /proc lists them.
+def thread_states(pid: int, first: int) -> list[str]:
+    """The state letter (R, S, …) of each thread of `pid` from number `first` on, oldest first, as /proc lists them.
 
     Raises OSError when it has ended.
     """
     directory = f"/proc/{pid}/task"
     states = []
-    for thread in os.listdir(directory):
+    for thread in os.listdir(directory)[first:]:
         with open(f"{directory}/{thread}/stat") as file:
             text = file.read()
         states.append(text[text.rindex(")") + 2])
