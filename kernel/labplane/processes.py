@@ -6,8 +6,9 @@ import pty
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from labplane import confinement, spawners
@@ -170,6 +171,7 @@ class Terminals:
         environment: Mapping[str, str] | None = None,
         needs: Needs | None = None,
         user: User | None = None,
+        timer_slack: float = 0.0,
     ) -> Process:
         """Start `command` in the directory `cwd`; both callbacks run in the event loop.
 
@@ -177,6 +179,7 @@ class Terminals:
         environment: all that the process finds there; by default PATH, HOME, LANG and TERM.
         needs:       what the process may do besides executing itself and working in `cwd`; None means anything.
         user:        who it runs as, None for the server's own.
+        timer_slack: seconds that its timers may be late, 0 for as few as usual.
 
         Raises OSError when the program cannot be executed.
         """
@@ -187,7 +190,18 @@ class Terminals:
         try:
             if user is not None:
                 os.fchown(slave, user.uid, -1)
-            spawning = asyncio.ensure_future(self._spawn(command, os.ttyname(slave), cwd, environment, needs, user))
+            terminal = os.ttyname(slave)
+            start = partial(
+                spawners.spawn,
+                command,
+                terminal,
+                cwd,
+                environment,
+                needs=needs,
+                user=user,
+                timer_slack=timer_slack,
+            )
+            spawning = asyncio.ensure_future(self._in_turn(start))
             try:
                 pid = await asyncio.shield(spawning)
             except asyncio.CancelledError:
@@ -208,19 +222,12 @@ class Terminals:
         self._running.add(process)
         return process
 
-    async def _spawn(
-        self,
-        command: Sequence[str],
-        terminal: str,
-        cwd: Path,
-        environment: Mapping[str, str],
-        needs: Needs | None,
-        user: User | None,
-    ) -> int:
+    async def _in_turn(self, start: Callable[[], Awaitable[int]]) -> int:
+        """The pid of what `start` starts."""
         async with self._turns:
             self._being_spawned += 1
             try:
-                pid = await spawners.spawn(command, terminal, cwd, environment, needs=needs, user=user)
+                pid = await start()
             finally:
                 self._being_spawned -= 1
                 self._latest_spawn = time.monotonic()

@@ -56,7 +56,14 @@ class Session:
         self._log = LogFile(self._log_path, self._complain)
 
     async def spawn(
-        self, terminals: Terminals, command: Sequence[str], *, cwd: Path, needs: Needs | None, user: User | None
+        self,
+        terminals: Terminals,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        needs: Needs | None,
+        user: User | None,
+        timer_slack: float,
     ) -> Process:
         """Start the program, see `Terminals.spawn`. Raises OSError when it cannot be executed."""
         self.process = await terminals.spawn(
@@ -66,6 +73,7 @@ class Session:
             on_exit=lambda returncode: self._on_exit(self, returncode),
             needs=needs,
             user=user,
+            timer_slack=timer_slack,
         )
         return self.process
 

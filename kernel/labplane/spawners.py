@@ -12,6 +12,7 @@ from labplane.confinement import Needs, confine
 from labplane.ownership import User
 from labplane.programs import closure, home
 
+PR_SET_TIMERSLACK = 29
 SYS_SETGROUPS = {"x86_64": 116, "aarch64": 159}
 SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
 SYS_SETRESGID = {"x86_64": 119, "aarch64": 149}
@@ -25,16 +26,20 @@ async def spawn(
     *,
     needs: Needs | None = None,
     user: User | None = None,
+    timer_slack: float = 0.0,
 ) -> int:
     """Start `command` in the directory `cwd` on `terminal`, its controlling one; the pid.
 
-    needs: what it may do besides running itself and working in `cwd`; None means anything.
-    user:  who it runs as, None for the server's own.
+    needs:       what it may do besides running itself and working in `cwd`; None means anything.
+    user:        who it runs as, None for the server's own.
+    timer_slack: seconds that its timers may be late, 0 for as few as usual.
 
     Raises OSError when it cannot be executed.
     """
 
     def started() -> int:
+        if timer_slack:
+            _wait_longer(timer_slack)
         if needs is not None:
             confine(_with_basics(needs, Path(command[0]), cwd, Path(terminal)))
         if user is not None:
@@ -68,6 +73,11 @@ def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Need
         reads=(*map(home, programs), *needs.reads),
         writes=(cwd, terminal, *needs.writes),
     )
+
+
+def _wait_longer(slack: float) -> None:
+    """Of the calling thread and the program that it starts (man 2 prctl)."""
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
 
 
 def _become(user: User) -> None:

@@ -40,6 +40,15 @@ def test_a_started_vm_runs_with_its_console_and_its_port(server: Server, vm: str
     assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="Linux shows the timer slack of others to root alone")
+def test_its_timers_may_be_late(server: Server, vm: str) -> None:
+    """Q-13: those of each of its five threads."""
+    tasks = Path(f"/proc/{start(server, vm)}/task")
+    until(lambda: len(os.listdir(tasks)) == 5, "all of its threads")
+    for thread in os.listdir(tasks):
+        assert Path(f"/proc/{thread}/timerslack_ns").read_text() == "5000000\n"
+
+
 def test_start_of_a_running_vm_changes_nothing(server: Server, vm: str) -> None:
     """S-1."""
     pid = start(server, vm)

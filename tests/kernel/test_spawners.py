@@ -38,9 +38,10 @@ def result(
     *command: str,
     needs: Needs | None = CONFINED,
     user: User | None = None,
+    timer_slack: float = 0.0,
 ) -> int:
     """The exit status of `command`."""
-    pid = asyncio.run(spawn(command, terminal, cwd, {}, needs=needs, user=user))
+    pid = asyncio.run(spawn(command, terminal, cwd, {}, needs=needs, user=user, timer_slack=timer_slack))
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -82,6 +83,19 @@ def test_a_script_can_be_started_and_so_can_its_interpreter(tmp_path: Path, term
         script.write_text(f"{first}\nexit 5\n")
         script.chmod(0o755)
         assert result(terminal, tmp_path, str(script)) == 5, first
+
+
+@pytest.mark.parametrize("needs", [None, CONFINED])
+def test_timers_of_a_program_may_be_late_and_those_of_the_server_may_not(
+    tmp_path: Path, terminal: str, needs: Needs | None
+) -> None:
+    own = Path("/proc/self/timerslack_ns")
+    before = own.read_text()
+    script = "read slack < /proc/self/timerslack_ns; exit $((slack / 1000000))"
+    command = [str(SH), "-c", script]
+    assert result(terminal, tmp_path, *command, needs=needs, timer_slack=0.005) == 5
+    assert result(terminal, tmp_path, *command, needs=needs) == 0
+    assert own.read_text() == before
 
 
 @pytest.mark.parametrize("needs", [None, Needs()])

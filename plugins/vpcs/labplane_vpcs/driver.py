@@ -43,6 +43,7 @@ class VPCSDriver(ProcessDriver):
     }
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}
     leave_on = b"NOT daemon mode"
+    timer_slack = 0.005  # it looks for work every 0.1 ms: a hundred of them would fill several processors
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
         super().__init__(lab)
