@@ -23,7 +23,7 @@ from bench.measure_idle import idle
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
 from bench.measure_switch import switch
-from bench.measure_vms import start, storm
+from bench.measure_vms import rest, start, storm
 from bench.table import Row, markdown
 
 RESULTS = Path(__file__).parent / "results" / "labplane.md"
@@ -35,6 +35,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "link": link,
     "start": start,
     "storm": storm,
+    "rest": rest,
     "switch": switch,
     "guards": guards,
     "idle": idle,

@@ -3,6 +3,10 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
 
 from bench import raw
 from bench.client import BenchError, Connection, encode
@@ -12,6 +16,8 @@ from bench.servers import Server, labplane
 from bench.table import Row
 
 GLANCE_SECONDS = 0.005
+SETTLED_SECONDS = 0.5
+SHARE_SECONDS = 2.0
 
 
 async def start(effort: Effort) -> list[Row]:
@@ -57,6 +63,35 @@ async def storm(effort: Effort) -> list[Row]:
         ),
         Row("GET version meanwhile, p99", "ms", glances, [], "at most 50 ms", 50.0),
     ]
+
+
+async def rest(effort: Effort) -> list[Row]:
+    """What running VPCS take of a processor with nothing to do, through labplane and raw."""
+    ours, bare = [], []
+    with labplane() as server:
+        lab = await Lab.of(server)
+        for _ in range(effort.rounds):
+            with raw.started(effort.running) as (_, pids):
+                bare.append(_share(pids))
+            project = await lab.project()
+            await _start_all(server, await lab.machines(project, effort.running))
+            ours.append(_share([child.pid for child in psutil.Process(server.pid).children()]))
+            await lab.delete(project)
+    goal = "at most 0.25 of a raw one's"
+    return [Row("a VPCS that runs with nothing to do: processor", "%", ours, bare, goal, 0.25)]
+
+
+def _share(pids: Sequence[int]) -> float:
+    """Per cent of a processor that each of these processes takes, once all of its threads run."""
+    time.sleep(SETTLED_SECONDS)
+    before, began = sum(map(_run_seconds, pids)), time.perf_counter()
+    time.sleep(SHARE_SECONDS)
+    return (sum(map(_run_seconds, pids)) - before) / (time.perf_counter() - began) / len(pids) * 100
+
+
+def _run_seconds(pid: int) -> float:
+    """Processor time so far, to the nanosecond; `stat` has none of who always sleeps when the clock ticks."""
+    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 async def _start_and_stop(lab: Lab, machine: Machine) -> tuple[float, float]:

@@ -40,6 +40,13 @@ def lports(count: int) -> list[int]:
 
 def start(count: int) -> float:
     """The seconds until `count` VPCS, spawned one after the other, all have their UDP sockets bound."""
+    with started(count) as (took, _):
+        return took
+
+
+@contextmanager
+def started(count: int) -> Iterator[tuple[float, list[int]]]:
+    """The seconds, as `start` says them, and the pids of the `count` VPCS, which end on leaving."""
     path, ports = program(), lports(count)
     if taken := [port for port in ports if not udp_free(port)]:
         raise BenchError(f"the UDP port {taken[0]}, which is needed for a raw vpcs, is in use")
@@ -53,7 +60,7 @@ def start(count: int) -> float:
                     raise BenchError(f"a raw vpcs did not bind UDP {port}")
                 if count > 1:
                     time.sleep(0.0005)  # leave the processor to those that are on their way
-        return time.perf_counter() - begin
+        yield time.perf_counter() - begin, [pid for pid, _ in running]
 
 
 def udp_free(port: int) -> bool:
