@@ -63,7 +63,7 @@ class Session:
         cwd: Path,
         needs: Needs | None,
         user: User | None,
-        timer_slack: float,
+        timer_slack: float = 0.0,
     ) -> Process:
         """Start the program, see `Terminals.spawn`. Raises OSError when it cannot be executed."""
         self.process = await terminals.spawn(
