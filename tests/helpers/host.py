@@ -27,6 +27,14 @@ def suspend(pid: int) -> None:
     until(lambda: set(_states(pid)) == {"T"}, f"the process {pid} to be suspended")
 
 
+def timer_slack(thread: int) -> int | None:
+    """Nanoseconds; None when one may not know, as without CAP_SYS_NICE."""
+    try:
+        return int(Path(f"/proc/{thread}/timerslack_ns").read_text())
+    except PermissionError:
+        return None
+
+
 def udp_ports_of(pid: int) -> set[int]:
     """The UDP ports that the process itself has bound."""
     return _ports_of(pid, "udp", "07")
