@@ -17,6 +17,8 @@ SYS_SETGROUPS = {"x86_64": 116, "aarch64": 159}
 SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
 SYS_SETRESGID = {"x86_64": 119, "aarch64": 149}
 
+_libc = ctypes.PyDLL(None, use_errno=True)  # nothing that is called here waits
+
 
 async def spawn(
     command: Sequence[str],
@@ -77,7 +79,7 @@ def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Need
 
 def _wait_longer(slack: float) -> None:
     """Of the calling thread and the program that it starts (man 2 prctl)."""
-    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
+    _libc.prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
 
 
 def _become(user: User) -> None:
@@ -85,12 +87,11 @@ def _become(user: User) -> None:
     machine = os.uname().machine
     if machine not in SYS_SETRESUID:
         raise OSError(f"changing the user is not known on {machine}")
-    libc = ctypes.CDLL(None, use_errno=True)
     for number, arguments in (
         (SYS_SETGROUPS, (0, None)),
         (SYS_SETRESGID, (user.gid,) * 3),
         (SYS_SETRESUID, (user.uid,) * 3),
     ):
-        if libc.syscall(number[machine], *arguments) < 0:
+        if _libc.syscall(number[machine], *arguments) < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
