@@ -184,7 +184,7 @@ def test_a_listener_that_vanishes_leaves_nothing_behind(server: Server, project:
     for _ in range(5):
         with notifications(server, project) as gone:
             gone.next()
-    until(lambda: descriptors() <= before, "the descriptors to be closed")
+    until(lambda: descriptors() == before, "the descriptors to be closed")
     with notifications(server, project) as next_one:
         server.vm(project)
         assert [action for action, _ in next_one.events(1)] == ["vm.created"]
