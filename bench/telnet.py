@@ -108,7 +108,7 @@ Listen = Callable[[], Awaitable[int]]
 
 
 def bare(protocol: Callable[[Any], asyncio.Protocol]) -> Listen:
-    from labplane.console import Console
+    from labplane.consoles.console import Console
 
     async def listen() -> int:
         console = Console(lambda _: None)
@@ -122,7 +122,7 @@ def bare(protocol: Callable[[Any], asyncio.Protocol]) -> Listen:
 
 def ours() -> Listen:
     """telnetlib3 as labplane uses it: protocol class derived, banner sent at connect."""
-    from labplane.console import Console
+    from labplane.consoles.console import Console
 
     async def listen() -> int:
         console = Console(lambda _: None)

@@ -7,8 +7,8 @@ import uvicorn
 
 from bench.servers import CONSOLES, UDP, announce
 from labplane import Lab
-from labplane.app import make_app
-from labplane.plugins import installed
+from labplane.plugins.loading import installed
+from labplane.server.app import make_app
 from labplane.settings import Settings
 
 

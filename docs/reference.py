@@ -11,8 +11,8 @@ from typing import Any
 
 import labplane
 from labplane.errors import LabError
-from labplane.hookspecs import HOOKS, Hooks
-from labplane.lab import Lab
+from labplane.kernel import Lab
+from labplane.plugins.contract import HOOKS, Hooks
 
 TREE = Path(__file__).parent.parent
 

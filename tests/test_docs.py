@@ -17,15 +17,16 @@ import pytest
 
 import labplane
 import labplane.testing
-from labplane import gns3_server, hookspecs
-from labplane.cli import new_plugin, serve
-from labplane.ini import Ini
-from labplane.lab import Lab
-from labplane.openapi import ALWAYS
-from labplane.plugins import installed
-from labplane.scaffold import FLAVOURS
+from labplane.api.openapi import ALWAYS
+from labplane.api.vm_routes import ACTIONS
+from labplane.cli.commands import new_plugin, serve
+from labplane.cli.scaffold import FLAVOURS
+from labplane.kernel import Lab
+from labplane.plugins import contract
+from labplane.plugins.loading import installed
 from labplane.settings import Settings
-from labplane.vm_routes import ACTIONS
+from labplane_gns3 import command as gns3
+from labplane_gns3.ini import Ini
 from support import Server, Viewer, running
 
 TREE = Path(__file__).parent.parent
@@ -145,7 +146,7 @@ def test_the_options_of_serve_are_all_there() -> None:
 def test_the_options_of_the_local_server_are_all_there() -> None:
     table = rows(PAGES["settings.md"], "## As the local server of GNS3")
     documented = {option for row in table for option in re.findall(r"`(--?[a-z]+)", row[0], re.IGNORECASE)}
-    parameters = [parameter for parameter in gns3_server.main.params if isinstance(parameter, click.Option)]
+    parameters = [parameter for parameter in gns3.main.params if isinstance(parameter, click.Option)]
     assert documented == {name for parameter in parameters for name in parameter.opts}
 
 
@@ -158,9 +159,9 @@ def test_the_keys_of_the_ini_file_are_all_there(monkeypatch: pytest.MonkeyPatch,
             asked.add((section, key))
             return super().text(section, key)
 
-    monkeypatch.setattr(gns3_server, "Ini", Recorder)
-    monkeypatch.setattr(gns3_server, "ini_files", list)
-    gns3_server.read_settings(None, {"LABPLANE_CONFIG": os.devnull}, {"allow": False})
+    monkeypatch.setattr(gns3, "Ini", Recorder)
+    monkeypatch.setattr(gns3, "ini_files", list)
+    gns3.read_settings(None, {"LABPLANE_CONFIG": os.devnull}, {"allow": False})
     documented = set()
     for cell, _ in rows(PAGES["settings.md"], "| INI key"):
         section = re.search(r"\[(\w+)\]", cell)
@@ -190,26 +191,36 @@ def test_the_settings_of_plugins_are_all_there() -> None:
     assert documented == there
 
 
-def test_every_room_of_the_house_is_on_the_plan() -> None:
-    plan = [code(row[0]) for row in rows(PAGES["architecture.md"], "Rooms of")]
-    kernel = {path.name for path in (TREE / "kernel" / "labplane").glob("*.py")}
-    assert set(plan) == kernel
-    kit = {code(row[0]) for row in rows(PAGES["architecture.md"], "The conformance kit for")}
-    assert kit == {path.name for path in (TREE / "kernel" / "labplane" / "testing").glob("*.py")}
-    plugins = {code(row[0]) for row in rows(PAGES["architecture.md"], "Plugins:")}
-    assert plugins == {f"plugins/{path.name}/" for path in (TREE / "plugins").iterdir() if path.is_dir()}
+SOURCE = TREE / "kernel" / "labplane"
 
 
-def test_imports_run_down_the_plan() -> None:
-    """A room needs, when it is imported, only rooms that stand above it in the table."""
-    plan = [code(row[0]).removesuffix(".py") for row in rows(PAGES["architecture.md"], "Rooms of")]
-    for room in plan:
-        text = (TREE / "kernel" / "labplane" / f"{room}.py").read_text()
-        needs = re.findall(r"^from labplane\.(\w+) import", text, re.MULTILINE)
-        for names in re.findall(r"^from labplane import (.+)$", text, re.MULTILINE):
-            needs += [name.split(" as ")[0] for name in names.split(", ")]
-        lower = {need for need in needs if plan.index(need) >= plan.index(room)}
-        assert not lower, f"{room} needs {lower}"
+def test_every_package_and_every_plugin_is_on_the_plan() -> None:
+    page = PAGES["architecture.md"]
+    packages = {f"{path.name}/" for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    files = {path.name for path in SOURCE.glob("*.py") if not path.name.startswith("__")}
+    assert {code(row[0]) for row in rows(page, "### The packages of the kernel")} == packages | files
+    plugins = {f"plugins/{path.name}/" for path in (TREE / "plugins").iterdir() if path.is_dir()}
+    assert {code(row[0]) for row in rows(page, "### The plugins")} == plugins
+
+
+def test_every_file_of_a_package_or_plugin_is_named_where_the_plan_tells_of_it() -> None:
+    page = PAGES["architecture.md"]
+    for heading, folder in (("### The packages of the kernel", SOURCE), ("### The plugins", TREE)):
+        for name, job in rows(page, heading):
+            if not name.endswith("/`") or name == "`testing/`":
+                continue
+            there = {path.name for path in (folder / code(name)).rglob("*.py")} - {"__init__.py", "plugin.py"}
+            assert there <= set(re.findall(r"`(\w+\.py)`", job)), f"{name}: {there}"
+            assert set(re.findall(r"`(\w+\.py)`", job)) <= {*there, "plugin.py"}, name
+
+
+def test_the_layers_of_the_plan_are_those_that_are_checked() -> None:
+    (drawn,) = re.findall(r"^`cli` >.*?`errors`$", PAGES["architecture.md"], re.MULTILINE | re.DOTALL)
+    linter = tomllib.loads((TREE / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [contract["layers"] for contract in linter["contracts"] if contract["type"] == "layers"]
+    assert [re.sub(r"[`\s]", "", layer) for layer in drawn.split(">")] == [
+        layer.replace(" ", "") for layer in layers[0]
+    ]
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -275,9 +286,9 @@ def test_all_that_an_author_can_say_to_the_kit_or_use_of_it_is_documented() -> N
         assert re.search(rf"`{name}\b", PAGES["testing.md"]), name
 
 
-@pytest.mark.parametrize("name", hookspecs.HOOKS)
+@pytest.mark.parametrize("name", contract.HOOKS)
 def test_every_hook_has_its_heading(name: str) -> None:
-    parameters = ", ".join(inspect.signature(getattr(hookspecs.Hooks, name)).parameters)
+    parameters = ", ".join(inspect.signature(getattr(contract.Hooks, name)).parameters)
     assert f"\n### `{name}({parameters})`\n" in PAGES["hooks.md"]
 
 

@@ -1,20 +1,20 @@
 """labplane: a small server that runs emulated network machines. What stands here is the face for plugin authors."""
 
-from labplane.confinement import Needs
-from labplane.drivers import Driver, ProcessDriver
+from labplane.api.pages import page_routes
+from labplane.api.requests import Request, Route
+from labplane.emulators.confinement import Needs
+from labplane.emulators.programs import find_program
+from labplane.emulators.session import Session
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
 from labplane.events import Event, Subscription
-from labplane.hookspecs import Plugin, hook
-from labplane.lab import Lab
-from labplane.links import NIO_TAP, NIO_UDP
-from labplane.pages import page_routes
-from labplane.programs import find_program
-from labplane.rhost import resolve_rhost
-from labplane.routing import Request, Route
-from labplane.schemas import Schema
-from labplane.sessions import Session
-from labplane.udp_ends import open_udp
-from labplane.vms import VM
+from labplane.kernel import Lab
+from labplane.machines.driver import Driver, ProcessDriver
+from labplane.machines.udp_ends import open_udp
+from labplane.machines.vm import VM
+from labplane.net.nios import NIO_TAP, NIO_UDP
+from labplane.net.rhost import resolve_rhost
+from labplane.plugins.contract import Plugin, hook
+from labplane.validation.schemas import Schema
 
 __all__ = [
     "NIO_TAP",

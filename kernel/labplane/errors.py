@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from labplane.replies import JSONReply
+from labplane.api.replies import JSONReply
 
 
 class LabError(Exception):

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import platformdirs
 
-from labplane.jsonbody import MAX_DEPTH
-from labplane.schemas import LabValidator, Schema, complaint
+from labplane.validation.jsonbody import MAX_DEPTH
+from labplane.validation.schemas import LabValidator, Schema, complaint
 
 ENVIRONMENT_PREFIX = "LABPLANE_"
 NOT_SETTINGS = frozenset({"LABPLANE_CONFIG"})

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from starlette.websockets import WebSocketDisconnect
 
+from labplane.api.requests import WEBSOCKET, ClientGone, Request, Route
 from labplane.errors import Fault, LabError
 from labplane.events import Events
 from labplane.reports import Report
-from labplane.routing import WEBSOCKET, ClientGone, Request, Route
 
 log = logging.getLogger("labplane")
 

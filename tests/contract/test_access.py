@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from labplane.client import AsyncClient, Client, ClientError
-from labplane.listening import address, file_of, listen
+from labplane.server.listening import address, file_of, listen
 from labplane.settings import Settings
 from support import Server, free_range, running, until
 from wire import Wire

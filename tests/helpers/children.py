@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from labplane.processes import Process, Terminals
+from labplane.emulators.terminals import Process, Terminals
 
 SH = "/bin/sh"
 

@@ -9,8 +9,8 @@ from labplane import (
     Lab,
     ProcessDriver,
     Schema,
-    lifecycle,
 )
+from labplane.machines import lifecycle
 
 PROJECT = "00000000-0000-0000-0000-000000000001"
 

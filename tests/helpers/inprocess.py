@@ -13,8 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from labplane import Driver, Lab, Plugin, hook
-from labplane.app import make_app
-from labplane.plugins import Candidate, installed
+from labplane.plugins.loading import Candidate, installed
+from labplane.server.app import make_app
 from labplane.settings import Settings
 from labplane_projects import Projects
 from support import free_range, until

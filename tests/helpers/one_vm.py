@@ -8,8 +8,8 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from labplane import NotFound, Request, Route
-from labplane.route_table import RouteTable
-from labplane.schemas import Schemas
+from labplane.api.table import RouteTable
+from labplane.validation.schemas import Schemas
 
 PROJECT = "00000000-0000-0000-0000-00000000000a"
 

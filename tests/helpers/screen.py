@@ -1,6 +1,6 @@
 """A viewer of a console, in memory."""
 
-from labplane.console import Console
+from labplane.consoles.console import Console
 
 
 class Screen:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from archives import archive, everything, flagged, renamed, special
 from labplane import BadRequest, TooLarge
-from labplane.console import Console
-from labplane.jsonbody import MAX_DEPTH, parse
-from labplane.telnet import Telnet
+from labplane.consoles.console import Console
+from labplane.consoles.telnet import Telnet
+from labplane.validation.jsonbody import MAX_DEPTH, parse
 from labplane_files.unpack import Archive, Limits
 from line import OFFER, Line, until
 

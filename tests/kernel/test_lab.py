@@ -11,10 +11,11 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from inprocess import PROJECTS, offering, own, serving, settings
-from labplane import VM, Conflict, Driver, Lab, Plugin, Route, hook, lifecycle
-from labplane import lab as room
-from labplane.app import make_app
-from labplane.plugins import Candidate
+from labplane import VM, Conflict, Driver, Lab, Plugin, Route, hook
+from labplane import kernel as room
+from labplane.machines import lifecycle
+from labplane.plugins.loading import Candidate
+from labplane.server.app import make_app
 from labplane.settings import SettingsError
 
 

@@ -14,7 +14,7 @@ from inprocess import Served, offering, serving, settings
 from labplane import VM, Conflict, Driver, Lab, Plugin, Request, Route, hook, supervision
 from labplane.errors import Fault
 from labplane.events import Events
-from labplane.plugins import Candidate
+from labplane.plugins.loading import Candidate
 from labplane.reports import Report
 from support import until
 

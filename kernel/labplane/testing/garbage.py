@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import example, given, settings
 
-from labplane.schemas import Schema
+from labplane.testing.judging import Schema
 from labplane.testing.machines import Machines, message
 from labplane.testing.published import Published
 from labplane.testing.values import ANYTHING, EXAMPLES, objects, odd_objects

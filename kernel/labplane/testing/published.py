@@ -6,7 +6,8 @@ from typing import Any
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from labplane.schemas import LabValidator, Schema, Validator, complaint
+from labplane.testing import judging
+from labplane.testing.judging import Schema, Validator
 from labplane.testing.server import Server
 
 HERE = "labplane-document:"
@@ -76,11 +77,11 @@ class Published:
         """What judges values by `schema`, as the server does."""
         anchored = _anchored(schema)
         assert isinstance(anchored, Mapping)
-        return LabValidator(anchored, registry=self._registry)
+        return judging.validator(anchored, self._registry)
 
     def complaint(self, schema: Schema, value: Any, whole: str) -> str | None:
         """Why `value`, called `whole`, does not fit `schema`; None when it does."""
-        return complaint(self.validator(schema), value, whole)
+        return judging.complaint(self.validator(schema), value, whole)
 
 
 def _anchored(part: Any) -> Any:

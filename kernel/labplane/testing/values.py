@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, find, settings
 from hypothesis import strategies as st
 
-from labplane.schemas import Schema
+from labplane.testing.judging import Schema
 from labplane.testing.published import Published
 
 Values = st.SearchStrategy[Any]

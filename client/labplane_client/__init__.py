@@ -1,0 +1,5 @@
+"""The Python client of a labplane server. It imports nothing of the server, and `labplane.client` is its other name."""
+
+from labplane_client.client import VM, AsyncClient, Client, ClientError, Operations, Project, operation
+
+__all__ = ["VM", "AsyncClient", "Client", "ClientError", "Operations", "Project", "operation"]

@@ -1,0 +1,98 @@
+"""Every route of a lab: taken in checked, found by path, offered to Starlette."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.routing import BaseRoute, Match, compile_path
+from starlette.routing import Route as StarletteRoute
+from starlette.types import Scope
+
+from labplane.api.requests import METHODS, PARAMETER, CompiledRoute, Directory, Resource, Route
+from labplane.errors import NotFound
+from labplane.validation.schemas import Schemas
+
+
+class _PathRoute(StarletteRoute):
+    def __init__(self, path: str, resource: Resource) -> None:
+        super().__init__(path, resource)
+        self._slashes = None if ":path}" in path else path.count("/")
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if self._slashes not in (None, scope["path"].count("/")):
+            return Match.NONE, {}  # without a look at its pattern, as most routes for most requests
+        try:
+            return super().matches(scope)
+        except ValueError:  # a number of thousands of digits
+            return Match.NONE, {}
+
+
+class RouteError(ValueError):
+    """A route cannot be taken in; the text says why."""
+
+
+class RouteTable:
+    """Every route of the lab, in the order of registration."""
+
+    def __init__(self, lab: Directory) -> None:
+        self._lab = lab
+        self._resources: dict[str, Resource] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        return [compiled.route for resource in self._resources.values() for compiled in resource.methods.values()]
+
+    def compile(self, routes: Iterable[Route], schemas: Schemas) -> list[CompiledRoute]:
+        """`routes`, checked against the table and each other. Raises RouteError or SchemaError; changes nothing."""
+        taken = {route.key: route for route in self.routes}
+        paths = {path: resource.path for path, resource in self._resources.items()}
+        compiled = []
+        for route in routes:
+            _check(route)
+            if (other := taken.get(route.key)) is not None:
+                raise RouteError(f"the route {route.method} {route.path} is taken by {other.method} {other.path}")
+            path = paths.setdefault(route.key[1], route.path)
+            if path != route.path:
+                raise RouteError(f"the route {route.method} {route.path} must name its parameters as in {path}")
+            taken[route.key] = route
+            where = f"{route.method} {route.path}"
+            if route.reply is not None:
+                schemas.compile(route.reply, f"reply of {where}")
+            validator = None if route.body is None else schemas.compile(route.body, f"body of {where}")
+            compiled.append(CompiledRoute(route, validator, schemas.shortcut(route.body or {})))
+        return compiled
+
+    def add(self, compiled: Iterable[CompiledRoute]) -> None:
+        """Take in what `compile` returned."""
+        for one in compiled:
+            path = one.route.key[1]
+            resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
+            resource.methods[one.route.method] = one
+
+    async def ask(self, method: str, path: str, value: Any, parameters: Mapping[str, Any]) -> Any:
+        """What the route of that method and path returns. Raises NotFound when there is none."""
+        resource = self._resources.get(PARAMETER.sub(r"{\2}", path))
+        if resource is None:
+            raise NotFound(f"There is no route {path}.")
+        return await resource.ask(method, value, dict(parameters))
+
+    def starlette_routes(self) -> list[BaseRoute]:
+        return [_PathRoute(resource.path, resource) for resource in self._resources.values()]
+
+
+def _check(route: object) -> None:
+    if not isinstance(route, Route):
+        raise RouteError(f"routes() must give labplane.Route objects, not {type(route).__name__}")
+    if route.method not in METHODS:
+        raise RouteError(f"{route.path}: the method {route.method!r} is none of {', '.join(METHODS)}")
+    if not route.path.startswith("/") or (route.path != "/" and route.path.endswith("/")):
+        raise RouteError(f"the path {route.path!r} must begin with / and not end with it")
+    try:
+        compile_path(route.path)
+    except (AssertionError, ValueError) as error:
+        raise RouteError(f"the path {route.path!r} cannot be used: {error}") from None
+    if not all(isinstance(status, int) and 400 <= status <= 599 for status in route.refusals):
+        raise RouteError(f"{route.method} {route.path}: its refusals must be HTTP statuses from 400 to 599")
+    if not callable(route.endpoint):
+        raise RouteError(f"{route.method} {route.path}: its endpoint must be a function")
+    if route.streams and (route.body is not None or "{vm_id}" in route.path):
+        raise RouteError(f"{route.method} {route.path}: a route that streams has no body schema and names no VM")

@@ -1,0 +1,213 @@
+"""The routes and schemas that every driver gets for nothing."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocket
+
+from labplane.api.requests import UUID_PATTERN, WEBSOCKET, Request, Route
+from labplane.consoles import websocket as console_socket
+from labplane.errors import MethodNotAllowed
+from labplane.machines import lifecycle
+from labplane.machines.driver import Driver
+from labplane.machines.vm import VM
+from labplane.net.nios import nio_schema
+from labplane.validation.schemas import PREFIX, Schema, check
+
+if TYPE_CHECKING:
+    from labplane.kernel import Lab
+
+UUID: Schema = {
+    "type": "string",
+    "maxLength": 36,
+    "pattern": UUID_PATTERN,
+    "description": "a UUID, 8-4-4-4-12 hex digits",
+}
+NAME: Schema = {"type": "string", "minLength": 1}
+PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+
+ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
+    "start": lifecycle.start,
+    "stop": lifecycle.stop,
+    "reload": lifecycle.reload,
+    "suspend": lifecycle.suspend,
+    "resume": lifecycle.resume,
+}
+
+RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
+
+
+class DriverError(ValueError):
+    """A driver cannot be taken in; the text says why."""
+
+
+def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
+    """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
+    if not isinstance(driver, Driver):
+        raise DriverError(f"drivers() must give labplane.Driver objects, not {driver!r}")
+    kind = getattr(driver, "kind", None)
+    if not isinstance(kind, str) or not (kind.isascii() and kind.replace("_", "").isalnum() and kind.islower()):
+        raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
+    if kind in taken:
+        raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind]).__module__}")
+    for table in ("properties", "readonly", "nios"):
+        for name, schema in getattr(driver, table).items():
+            if table != "nios" and name in RESERVED:
+                raise DriverError(f"the {kind} {table} may not have {name!r}: it is the kernel's own")
+            check(schema, f"{kind} {table} {name}")
+    if unknown := sorted(set(driver.required) - set(driver.properties)):
+        raise DriverError(f"{kind} requires {unknown}, which are none of its properties")
+    for action in (*ACTIONS, "check", "configure", "link", "show", "removed", "connect", "disconnect"):
+        method = getattr(driver, action, None)
+        if method is not None and not inspect.iscoroutinefunction(method):
+            raise DriverError(f"{kind}: {action} must be an async method")
+
+
+def actions_of(driver: Driver) -> list[str]:
+    """What a VM of that driver can be told to do: start, stop, and what else it defines."""
+    return [action for action in ACTIONS if hasattr(driver, action)]
+
+
+def schema_name(driver: Driver, what: str) -> str:
+    """The name of one of the driver's schemas: VpcsCreate, VpcsUpdate, VpcsNIO or VpcsVM."""
+    return "".join(word.capitalize() for word in driver.kind.split("_")) + what
+
+
+def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
+    """Of create and update requests, NIOs and VM objects."""
+    console: Mapping[str, Schema] = {"console": {**PORT, "type": ["integer", "null"]}} if driver.console else {}
+    return {
+        schema_name(driver, "Create"): {
+            "type": "object",
+            "properties": {
+                "name": NAME,
+                "vm_id": {**UUID, "type": ["string", "integer"]},
+                **console,
+                **driver.properties,
+            },
+            "required": ["name", *driver.required],
+            "additionalProperties": False,
+        },
+        schema_name(driver, "Update"): {
+            "type": "object",
+            "properties": {"name": {**NAME, "type": ["string", "null"]}, **console, **driver.properties},
+            "additionalProperties": False,
+        },
+        schema_name(driver, "NIO"): nio_schema(driver.nios),
+        schema_name(driver, "VM"): {
+            "type": "object",
+            "properties": {
+                "name": NAME,
+                "vm_id": UUID,
+                "project_id": UUID,
+                "status": {"enum": ["stopped", "started", "suspended"]},
+                "vm_directory": {"type": "string"},
+                **({"console": PORT} if driver.console else {}),
+                **driver.properties,
+                **driver.readonly,
+            },
+            "required": ["name", "vm_id", "project_id", "status"],
+            "additionalProperties": False,
+        },
+    }
+
+
+def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
+    """Create, list, show, update and delete, the driver's actions, and plugging links in and out."""
+    vms = f"/v1/projects/{{project_id}}/{driver.kind}/vms"
+    vm = vms + "/{vm_id}"
+    nio = vm + "/adapters/{adapter:int}/ports/{port:int}/nio"
+    kind = driver.kind
+
+    def schema(what: str) -> Schema:
+        return {"$ref": PREFIX + schema_name(driver, what)}
+
+    def route(method: str, path: str, endpoint: Callable[..., Any], summary: str, **more: Any) -> Route:
+        return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {kind} VM", **more)
+
+    shown = {"reply": schema("VM")}
+    plugged = {"body": schema("NIO"), "reply": schema("NIO")}
+    routes = [
+        route(
+            "POST", vms, partial(_create, lab), "Create", body=schema("Create"), **shown, status=201, refusals=(409,)
+        ),
+        Route(
+            "GET",
+            vms,
+            partial(_list, lab, driver),
+            None,
+            {"type": "array", "items": schema("VM")},
+            200,
+            f"List {kind} VMs",
+        ),
+        route("GET", vm, _show, "Show", **shown),
+        route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
+        route("DELETE", vm, partial(_delete, lab), "Delete", status=204),
+        route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
+        route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
+    ]
+    if driver.console:
+        routes.append(route(WEBSOCKET, f"{vm}/console", _view, "View the console of", status=101, refusals=(409,)))
+    for action in ACTIONS:
+        can = action in actions_of(driver)
+        more = {"status": 204, "refusals": (409,) if can else (405,), "offered": can}
+        routes.append(route("POST", f"{vm}/{action}", partial(_act, action), action.capitalize(), **more))
+    return routes
+
+
+async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
+    return await lifecycle.create(lab, driver, request.project_id, request.body, VM.shown)
+
+
+async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:
+    vms = [vm for vm in lab.vms.of(request.project_id) if vm.driver is driver and vm.listed]
+    return [await vm.shown() for vm in vms]
+
+
+async def _show(driver: Driver, request: Request) -> Any:
+    return await _vm(driver, request).shown()
+
+
+async def _update(driver: Driver, request: Request) -> Any:
+    vm = _vm(driver, request)
+    await lifecycle.update(vm, request.body)
+    return await vm.shown()
+
+
+async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
+    vm = _vm(driver, request)
+    lab.leftovers.add(vm)
+    await lifecycle.remove(vm)
+
+
+async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:
+    await console_socket.view(_vm(driver, request), websocket)
+
+
+async def _act(action: str, driver: Driver, request: Request) -> None:
+    vm = _vm(driver, request)
+    if not hasattr(driver, action):
+        raise MethodNotAllowed(f"{driver.kind} VMs cannot {action}; they can {', '.join(actions_of(driver))}.")
+    await ACTIONS[action](vm)
+
+
+async def _plug(driver: Driver, request: Request) -> Any:
+    await lifecycle.plug(_vm(driver, request), _port(request), request.body)
+    return request.body
+
+
+async def _unplug(driver: Driver, request: Request) -> None:
+    await lifecycle.unplug(_vm(driver, request), _port(request))
+
+
+def _vm(driver: Driver, request: Request) -> VM:
+    vm = request.vm
+    assert vm is not None  # noqa: S101 - the path has {vm_id}
+    vm.require_kind(driver)
+    return vm
+
+
+def _port(request: Request) -> tuple[int, int]:
+    return request.path["adapter"], request.path["port"]

@@ -1,0 +1,161 @@
+"""The command line: ``labplane serve | demo | plugins | openapi | new-plugin``."""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labplane import settings as settings_room
+from labplane.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from labplane.kernel import Lab
+
+_config = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="LABPLANE_CONFIG",
+    help=f"Settings file [default: {settings_room.default_config()}, if it exists]",
+)
+_plugins_dir = click.option("--plugins-dir", metavar="DIR", help="Load each *.py in it as a plugin [default: none]")
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="labplane")
+def main() -> None:
+    """labplane runs emulated network machines and speaks the GNS3 server API v1."""
+
+
+@main.command()
+@_config
+@click.option("--host", help="Address for HTTP [default: 127.0.0.1]")
+@click.option("--port", type=int, help="TCP port for HTTP, 0 for any free one [default: 8000]")
+@click.option(
+    "--uds", metavar="PATH", help="Unix socket for HTTP, in a directory of mode 0700, instead of host and port"
+)
+@click.option("--certfile", help="TLS certificate for HTTP, with its chain")
+@click.option("--keyfile", help="Its private key, unless the certfile has it")
+@click.option("--auth", type=click.Choice(["off", "token"]), help="Whether clients need the token [default: off]")
+@click.option("--token-file", help="Where the token is kept; made when missing [default: in the user's data directory]")
+@click.option("--insecure/--secure", default=None, help="Listen where strangers are without authentication or TLS")
+@click.option("--insecure-consoles/--secure-consoles", default=None, help="Let consoles listen where strangers are")
+@click.option("--allow-host", "allow_hosts", multiple=True, help="A further name of this server; may be given again")
+@click.option("--projects-dir", help="Where projects live; created when missing [default: the user's data directory]")
+@click.option(
+    "--local/--remote", default=None, help="The client runs on this host: it may choose paths and stop the server"
+)
+@click.option("--console-host", help="Address on which consoles listen [default: 127.0.0.1]")
+@click.option("--console-ports", metavar="A-B", help="TCP ports for consoles [default: 2000-5000]")
+@click.option("--udp-ports", metavar="A-B", help="UDP ports for links [default: 10000-20000]")
+@click.option("--api-version", help="What GET /v1/version answers [default: auto]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@click.option("--access-log/--no-access-log", default=None, help="Log each request")
+@click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")
+@click.option("--only-plugins", metavar="A,B", callback=_names, help="Load these plugins and no others")
+@_plugins_dir
+def serve(config: Path | None, **overrides: Any) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    from labplane.plugins.loading import PluginError
+    from labplane.server.exposure import Exposed
+    from labplane.server.serving import serve as run
+
+    def read() -> Settings:
+        return settings_room.read(
+            config, os.environ, {**overrides, "allow_hosts": list(overrides["allow_hosts"]) or None}
+        )
+
+    try:
+        run(read)
+    except (SettingsError, PluginError) as error:
+        raise (click.UsageError if isinstance(error, Exposed) else click.ClickException)(str(error)) from None
+
+
+@main.command()
+@_config
+@_plugins_dir
+@click.option("--json", "as_json", is_flag=True, help="As JSON, like GET /v1/plugins")
+def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None:
+    """List the installed plugins and what became of each; exit code 1 when one failed."""
+    reports = _lab(config, plugins_dir).plugins.reports
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports], indent=4, sort_keys=True))
+    else:
+        for report in reports:
+            click.echo(f"{report.name}: {report.state} ({report.source})")
+            for title, values in (("kinds", report.kinds), ("hooks", report.hooks)):
+                if values:
+                    click.echo(f"    {title}: {', '.join(values)}")
+            for route in report.routes:
+                click.echo(f"    {route}")
+            for sentence in (*report.warnings, *([report.error] if report.error else [])):
+                click.echo(f"    {sentence}")
+    sys.exit(any(report.state == "failed" for report in reports))
+
+
+@main.command()
+@_config
+@_plugins_dir
+def openapi(config: Path | None, plugins_dir: str | None) -> None:
+    """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
+    from labplane.api.openapi import document
+
+    click.echo(json.dumps(document(_lab(config, plugins_dir)), indent=4, sort_keys=True))
+
+
+@main.command("new-plugin")
+@click.argument("name")
+@_config
+@_plugins_dir
+@click.option("--kind", help="The kind of its VMs [default: NAME without a leading labplane-]")
+@click.option("--process", "flavour", flag_value="process", default="process", help="A program on a terminal [default]")
+@click.option("--plain", "flavour", flag_value="plain", help="Whatever can be started and stopped")
+@click.option("--routes", "flavour", flag_value="routes", help="HTTP routes, and no VMs")
+def new_plugin(name: str, config: Path | None, plugins_dir: str | None, kind: str | None, flavour: str) -> None:
+    """Write the distribution of a new plugin, with tests, into the directory ./NAME."""
+    from importlib.metadata import version
+
+    from labplane.cli import scaffold
+
+    lab = _lab(config, plugins_dir)
+    try:
+        made = scaffold.new_plugin(
+            name, scaffold.FLAVOURS[flavour], lab, version("labplane"), parent=Path.cwd(), kind=kind
+        )
+    except scaffold.ScaffoldError as error:
+        raise click.ClickException(str(error)) from None
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        click.echo(f"{path.relative_to(made.parent)}")
+    click.echo(f"Next: cd {name} && pip install -e '.[test]' && pytest")
+
+
+@main.command()
+@click.option("--url", help="A running server [default: start one on free ports]")
+@click.option("--exit", "exits", is_flag=True, help="End after the ping; exit code 0 only if it came back")
+@click.option("--switch", is_flag=True, help="With three PCs on a switch; needs the plugin labplane-switch")
+def demo(url: str | None, exits: bool, switch: bool) -> None:
+    """Play the sample session: two PCs, a link, a ping; then leave the lab running until Ctrl-C."""
+    from labplane.cli.demo import play
+
+    sys.exit(play(url, exits, click.echo, switch=switch))
+
+
+def _lab(config: Path | None, plugins_dir: str | None) -> "Lab":
+    """A lab that is not served, silent, in which plugins may fail."""
+    from labplane.kernel import Lab
+    from labplane.plugins.files import available
+
+    logging.disable(logging.CRITICAL)
+    try:
+        settings = replace(settings_room.read(config, os.environ, {"plugins_dir": plugins_dir}), strict=False)
+        return Lab(settings, available(settings))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None

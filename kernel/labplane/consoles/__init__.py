@@ -1,0 +1,1 @@
+"""One console, many viewers, and the doors through which they come: telnet and WebSocket."""

@@ -1,0 +1,83 @@
+"""A console's viewer over a WebSocket: bytes in binary frames both ways, what went before first."""
+
+import asyncio
+from collections import deque
+
+from starlette.websockets import WebSocket
+
+from labplane.consoles.console import Console
+from labplane.consoles.telnet import ENTER
+from labplane.errors import Conflict
+from labplane.machines.vm import VM
+
+BACKLOG = 256 * 1024
+TOO_SLOW = 1013
+
+
+async def view(vm: VM, websocket: WebSocket) -> None:
+    """Show the console of `vm`, which must run, until it ends or the viewer leaves. Raises Conflict."""
+    session = vm.session
+    if session is None or not session.alive:
+        what = "does not run; start it first" if session is not None or vm.status == "stopped" else "has telnet only"
+        raise Conflict(f"There is nobody at this console: {vm} {what}.")
+    await websocket.accept()
+    viewer = SocketViewer()
+    session.console.attach(viewer)
+    typing = asyncio.ensure_future(_type(viewer, session.console, websocket))
+    try:
+        while (data := await viewer.next()) is not None:
+            await websocket.send_bytes(data)
+        if not typing.done():
+            await websocket.close(TOO_SLOW if viewer.lagged else 1000)
+    finally:
+        session.console.detach(viewer)
+        typing.cancel()
+
+
+class SocketViewer:
+    """Keeps what is to be shown until it is sent.
+
+    lagged: it was hung up because more than `BACKLOG` bytes waited.
+    """
+
+    def __init__(self) -> None:
+        self.lagged = False
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._over = False
+        self._news = asyncio.Event()
+
+    def send(self, data: bytes) -> None:
+        if self._over:
+            return
+        if self._size + len(data) > BACKLOG and self._pieces:
+            self.lagged = True
+            self._pieces.clear()
+            self.hang_up()
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        self._news.set()
+
+    def hang_up(self) -> None:
+        self._over = True
+        self._news.set()
+
+    async def next(self) -> bytes | None:
+        """All that waits to be shown; None when it was hung up and nothing is left."""
+        while not self._pieces and not self._over:
+            self._news.clear()
+            await self._news.wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return data or None
+
+
+async def _type(viewer: SocketViewer, console: Console, websocket: WebSocket) -> None:
+    """Pass on what is typed, in binary or text frames, until the viewer leaves."""
+    while (message := await websocket.receive())["type"] == "websocket.receive":
+        data: bytes = message.get("bytes") or (message.get("text") or "").encode()
+        if data:
+            console.typed(viewer, ENTER.sub(b"\r", data))
+    viewer.hang_up()

@@ -1,0 +1,1 @@
+"""Programs on terminals. Nothing here knows of VMs."""

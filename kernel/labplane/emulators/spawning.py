@@ -1,0 +1,97 @@
+"""Threads that start one program each: what a thread gives up for the sake of a child it cannot have back."""
+
+import _thread
+import asyncio
+import ctypes
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from labplane.emulators import posix_spawn
+from labplane.emulators.confinement import Needs, confine
+from labplane.emulators.programs import closure, home
+from labplane.emulators.users import User
+
+PR_SET_TIMERSLACK = 29
+SYS_SETGROUPS = {"x86_64": 116, "aarch64": 159}
+SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
+SYS_SETRESGID = {"x86_64": 119, "aarch64": 149}
+
+_libc = ctypes.PyDLL(None, use_errno=True)  # nothing that is called here waits
+
+
+async def spawn(
+    command: Sequence[str],
+    terminal: str,
+    cwd: Path,
+    environment: Mapping[str, str],
+    *,
+    needs: Needs | None = None,
+    user: User | None = None,
+    timer_slack: float = 0.0,
+) -> int:
+    """Start `command` in the directory `cwd` on `terminal`, its controlling one; the pid.
+
+    needs:       what it may do besides running itself and working in `cwd`; None means anything.
+    user:        who it runs as, None for the server's own.
+    timer_slack: seconds that its timers may be late, 0 for as few as usual.
+
+    Raises OSError when it cannot be executed.
+    """
+
+    def started() -> int:
+        if timer_slack:
+            _wait_longer(timer_slack)
+        if needs is not None:
+            confine(_with_basics(needs, Path(command[0]), cwd, Path(terminal)))
+        if user is not None:
+            _become(user)
+        return posix_spawn.spawn(command, environment, cwd=cwd, terminal=terminal)
+
+    return await _in_thread_of_its_own(started)
+
+
+async def _in_thread_of_its_own(work: Callable[[], int]) -> int:
+    """What `work` returns or raises; the thread is no other's, before or after. Leaner than an executor made for it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[int] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:
+            loop.call_soon_threadsafe(done.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(done.set_result, result)
+
+    _thread.start_new_thread(run, ())
+    return await asyncio.shield(done)
+
+
+def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Needs:
+    programs = dict.fromkeys((program, program.resolve(), *needs.executes))
+    return Needs(
+        executes=tuple(file for one in programs for file in closure(one)),
+        reads=(*map(home, programs), *needs.reads),
+        writes=(cwd, terminal, *needs.writes),
+    )
+
+
+def _wait_longer(slack: float) -> None:
+    """Of the calling thread and the program that it starts (man 2 prctl)."""
+    _libc.prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
+
+
+def _become(user: User) -> None:
+    """Of the calling thread alone: libc's own functions would change all threads of the process."""
+    machine = os.uname().machine
+    if machine not in SYS_SETRESUID:
+        raise OSError(f"changing the user is not known on {machine}")
+    for number, arguments in (
+        (SYS_SETGROUPS, (0, None)),
+        (SYS_SETRESGID, (user.gid,) * 3),
+        (SYS_SETRESUID, (user.uid,) * 3),
+    ):
+        if _libc.syscall(number[machine], *arguments) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))

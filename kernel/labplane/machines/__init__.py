@@ -1,0 +1,1 @@
+"""VMs: their drivers, and the operations that run under a VM's lock."""

@@ -1,0 +1,223 @@
+"""What a driver author subclasses: `Driver` for anything, `ProcessDriver` for an emulator that is a program."""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labplane.emulators.confinement import Needs
+from labplane.emulators.session import Session
+from labplane.emulators.users import give
+from labplane.errors import Conflict, LabError, Unavailable
+from labplane.net.nios import NIO_UDP
+from labplane.validation.schemas import Schema
+
+if TYPE_CHECKING:
+    from labplane.kernel import Lab
+    from labplane.machines.vm import VM
+
+
+class Driver(ABC):
+    """One kind of VM. The kernel makes its routes, schemas, lock, directory, ports and clean-up.
+
+    kind:       a lower-case word: the URL segment and, capitalised, the schema prefix: "vpcs". Required.
+    properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
+                ``default`` is honoured.
+    required:   which of them a create request must bring.
+    readonly:   JSON Schema of each further member of a VM object, see `show`.
+    console:    whether its VMs have a console port.
+    nios:       JSON Schema of each NIO type that it takes, by name: `NIO_UDP`; there is `NIO_TAP` too.
+
+    The names ``name``, ``vm_id``, ``console``, ``project_id``, ``status`` and ``vm_directory`` are the kernel's own.
+
+    The kernel makes at most one call for a VM at a time. An action beyond start and stop becomes a route when
+    it is defined: ``async def reload(self, vm)``, likewise suspend and resume. With ``async def connect(self, vm,
+    port, nio)`` and ``async def disconnect(self, vm, port)`` a running VM can be re-wired; without them a changed
+    link takes effect at the next start.
+
+    A method refuses by raising a LabError, Conflict as a rule; the request then has changed nothing.
+    """
+
+    kind: ClassVar[str]
+    properties: ClassVar[Mapping[str, Schema]] = {}
+    required: ClassVar[Sequence[str]] = ()
+    readonly: ClassVar[Mapping[str, Schema]] = {}
+    console: ClassVar[bool] = True
+    nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP}
+
+    def __init__(self, lab: "Lab") -> None:
+        self.lab = lab
+
+    async def check(self) -> None:
+        """Raise Unavailable, saying what to install, when the emulator cannot run here. Asked before each start."""
+
+    def adapters(self, vm: "VM") -> Sequence[int]:
+        """The number of ports of each adapter of `vm`."""
+        return (1,)
+
+    async def configure(self, vm: "VM", changes: Mapping[str, Any]) -> None:
+        """Take `changes` in: settings by name, and "name" when a VM is renamed.
+
+        Called before they are applied: `vm` still has the old values, or, while it is created, none but its name.
+        Whatever can be refused must be refused before anything is changed.
+        """
+
+    async def link(self, vm: "VM", nio: Mapping[str, Any]) -> None:
+        """Look at `nio` before it is put in; raise BadRequest or Conflict when it can never work."""
+
+    async def show(self, vm: "VM") -> Mapping[str, Any]:
+        """The driver's own members of the VM object: every one of `properties` and `readonly`.
+
+        The only method that may be called while another works on `vm`: lists (L-2) and events wait for none of them.
+        """
+        return {name: vm.settings.get(name) for name in self.properties}
+
+    @abstractmethod
+    async def start(self, vm: "VM") -> None:
+        """Bring `vm` up; when this returns, it runs and its console answers."""
+
+    @abstractmethod
+    async def stop(self, vm: "VM") -> None:
+        """Bring `vm` down; when this returns, nothing of it runs and its ports can be bound again."""
+
+    async def removed(self, vm: "VM") -> None:
+        """`vm`, stopped, is gone for good. The kernel takes ports and console back itself."""
+
+
+class ProcessDriver(Driver):
+    """A driver whose VM is one program on a terminal. `command` is the only thing to write.
+
+    confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
+              system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`. Its
+              loader is a way out, as far as reading goes, for a program that can be told to call it with arguments.
+    leave_on: output that means: the viewer who typed last wants to leave the console.
+    timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
+                 less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
+
+    ``start``, ``stop``, ``reload``, the console, the log and watching for its end are done. The terminal is the
+    program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
+    ``TERM=vt100``. When the server goes away, however, so does the terminal, and with it a program that heeds SIGHUP or
+    the end of its input.
+    """
+
+    readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
+    confined: ClassVar[bool] = True
+    leave_on: ClassVar[bytes | None] = None
+    timer_slack: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def command(self, vm: "VM") -> Sequence[str]:
+        """The argument list that runs `vm`, in ``vm.dir``; the first is the program's absolute path.
+
+        `find_program` finds it or raises Unavailable.
+        """
+
+    def needs(self, vm: "VM") -> Needs:
+        """What the program of `vm` needs besides itself and its directory, when it is confined."""
+        return Needs()
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether its programs are confined on this server."""
+        return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
+
+    async def prepare(self, vm: "VM") -> None:
+        """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
+
+    async def launch(self, vm: "VM", session: Session) -> None:
+        """Start the program and return when it is up; raise Conflict when it lacks what it needs.
+
+        To override around ``await super().launch(vm, session)``, to wait until it is really up.
+        """
+        command = list(self.command(vm))
+        if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
+            raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
+        needs = self.needs(vm) if self.is_confined else None
+        try:
+            if self.lab.user is not None:
+                await asyncio.to_thread(give, vm.dir, self.lab.user)
+            await session.spawn(
+                self.lab.terminals,
+                command,
+                cwd=vm.dir,
+                needs=needs,
+                user=self.lab.user,
+                timer_slack=self.timer_slack,
+            )
+        except OSError as error:
+            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
+        vm.command_line = " ".join(command)
+
+    def typed(self, data: bytes) -> bytes:
+        """What of the `data` that console viewers typed shall reach the program."""
+        return data
+
+    async def show(self, vm: "VM") -> Mapping[str, Any]:
+        """As in `Driver`, and the command line."""
+        return {**await super().show(vm), "command_line": vm.command_line}
+
+    async def start(self, vm: "VM") -> None:
+        """S-1 to S-3: when it returns the program is alive and its console listens."""
+        await self.prepare(vm)
+        await self.bring_up(vm)
+
+    async def stop(self, vm: "VM") -> None:
+        """S-5: SIGTERM, and SIGKILL after 3 seconds."""
+        if vm.session is not None:
+            await vm.session.close()
+
+    async def reload(self, vm: "VM") -> None:
+        """S-6: stop, then start. What cannot start again is not stopped either."""
+        await self.prepare(vm)
+        await self.stop(vm)
+        await self.bring_up(vm)
+
+    async def bring_up(self, vm: "VM") -> None:
+        """Launch the program and open its console; nothing of it remains when that fails."""
+        await self.stop(vm)
+        if not vm.dir.is_dir():
+            await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
+        vm.session = Session(
+            vm.dir / f"{self.kind}.log",
+            typed=lambda data: self._typed(vm, data),
+            leave_on=self.leave_on,
+            on_exit=vm.ended,
+            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
+            most_viewers=self.lab.settings.max_viewers,
+        )
+        opening = self.lab.background(self._open(vm, vm.session))  # while the program is being started
+        try:
+            await self.launch(vm, vm.session)
+            if not vm.session.alive:
+                raise Conflict(
+                    f"{vm} ended as soon as it was started. Its last words: {vm.session.last_line or 'none'}"
+                )
+            await opening
+            vm.session.give_way()
+        except BaseException:
+            await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
+            await vm.session.close()
+            raise
+
+    def _typed(self, vm: "VM", data: bytes) -> bytes:
+        try:
+            return vm.run(self.typed, data)
+        except LabError:  # there is nobody to tell
+            return b""
+
+    async def _open(self, vm: "VM", session: Session) -> None:
+        session.open_log()
+        if vm.console is None:
+            return
+        port, host = vm.console, self.lab.settings.console_host
+        await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
+        try:
+            await session.console.listen(host, port)
+        except OSError as error:
+            raise Conflict(
+                f"The console port {port} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
+                "Give the VM another console or end the program that has it."
+            ) from None
+        except RuntimeError:
+            raise Conflict(f"{vm} ended while it was started.") from None

@@ -1,0 +1,297 @@
+"""What happens to a VM: create, update, start, stop, link, remove. All or nothing, with the VM's lock held."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from labplane.errors import Conflict, LabError, NotFound
+from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
+from labplane.net.nios import NIO, Port, check_port, check_type
+from labplane.net.rhost import resolve_rhost
+
+if TYPE_CHECKING:
+    from labplane.kernel import Lab
+    from labplane.machines.driver import Driver
+
+log = logging.getLogger("labplane")
+
+
+async def create(
+    lab: "Lab", driver: "Driver", project_id: str, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]
+) -> Any:
+    """`show` of a new VM, or of the one of that id if the project has it already (M-6), with its lock held.
+
+    Nothing remains of a VM that cannot be made (M-5).
+    """
+    given = body.get("vm_id")
+    vm_id = given.lower() if isinstance(given, str) else str(uuid4())
+    while (known := lab.vms.get(vm_id)) is not None:
+        if known.project_id != project_id or known.driver is not driver:
+            raise Conflict(f"The vm_id {vm_id} belongs to {known} of project {known.project_id}.")
+        async with known.lock:
+            if not known.gone:
+                return await show(known)
+    await lab.leftovers.settle(vm_id)
+    if lab.is_closing(project_id):
+        raise NotFound(f"The project {project_id} is being closed.")
+    if len(lab.vms.of(project_id)) >= lab.settings.max_vms:
+        raise Conflict(
+            f"The project has {lab.settings.max_vms} VMs, which is all that the settings allow; delete one first."
+        )
+    vm = VM(lab, driver, project_id, vm_id, body["name"])
+    async with vm.lock:
+        lab.vms.add(vm)
+        try:
+            existed = await _bring_up(vm, body)
+        except BaseException:
+            vm.gone = True
+            lab.vms.discard(vm)
+            raise
+        try:
+            shown = await show(vm)
+        except BaseException:
+            await remove(vm)
+            if not existed:
+                await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
+            raise
+        vm.listed = True
+        lab.leftovers.forget(vm)
+        vm.announce("vm.created")
+        return shown
+
+
+async def _bring_up(vm: VM, body: Mapping[str, Any]) -> bool:
+    """Give `vm` its console, directory and settings, or nothing; whether the directory was there already."""
+    lab, driver = vm.lab, vm.driver
+    if driver.console:
+        console = body.get("console")
+        if console is None:
+            vm.console = lab.consoles.lease(vm)
+        else:
+            await _reserve(vm, console)
+            vm.console = console
+    existed = False
+    try:
+        existed = _make_directory(vm)
+        given = {name: body[name] for name in driver.properties if name in body}
+        await vm.supervised(driver.configure(vm, given))
+    except BaseException:
+        if not existed:
+            await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
+        if vm.console is not None:
+            lab.consoles.release(vm.console, vm)
+        raise
+    vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
+    return existed
+
+
+def _make_directory(vm: VM) -> bool:
+    directory = vm.dir
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+        return True
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+    return False
+
+
+async def update(vm: VM, body: Mapping[str, Any]) -> None:
+    """Name, console and the driver's settings, all or nothing (M-10); null leaves name and console as they are."""
+    changes = {name: body[name] for name in vm.driver.properties if name in body}
+    if body.get("name") not in (None, vm.name):
+        changes["name"] = body["name"]
+    old, new = vm.console, body.get("console")
+    if old is None or new is None or new == old:
+        await vm.supervised(vm.driver.configure(vm, changes))
+    else:
+        async with _moved_console(vm, old, new):
+            await vm.supervised(vm.driver.configure(vm, changes))
+    vm.name = changes.pop("name", vm.name)
+    vm.settings.update(changes)
+
+
+@asynccontextmanager
+async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
+    """Give `vm` the console `new`, listening if it runs; it keeps `old` if what happens meanwhile fails."""
+    consoles = vm.lab.consoles
+    await _reserve(vm, new)
+    try:
+        async with AsyncExitStack() as stack:
+            if vm.status != STOPPED:
+                await _listen(stack, vm, new)
+            yield
+    except BaseException:
+        consoles.release(new, vm)
+        raise
+    consoles.release(old, vm)
+    vm.console = new
+
+
+async def _reserve(vm: VM, console: int) -> None:
+    """Lease that console to `vm` (M-4)."""
+    if console not in vm.lab.consoles:
+        await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
+    vm.lab.consoles.reserve(console, vm)
+
+
+async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
+    """Have the console of `vm`, which runs, listen at `port` too until the stack ends, and alone if that ends well."""
+    if vm.session is None:
+        raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
+    try:
+        await stack.enter_async_context(vm.session.console.moved(vm.lab.settings.console_host, port))
+    except OSError:
+        raise Conflict(f"The console port {port} is in use by another program.") from None
+
+
+async def start(vm: VM) -> None:
+    """S-1; does nothing to a VM that runs."""
+    if vm.status == STARTED:
+        return
+    if vm.status == SUSPENDED:
+        raise Conflict(f"{vm} is suspended; resume it or stop it first.")
+    try:
+        await vm.supervised(vm.driver.check())
+        await vm.supervised(vm.driver.start(vm))
+    except BaseException:
+        if vm.session is not None and vm.session.alive:
+            await vm.session.close()
+        vm.announce("vm.stopped")
+        raise
+    _started(vm)
+
+
+async def stop(vm: VM) -> None:
+    """S-5; does nothing to a VM that does not run."""
+    if vm.status != STOPPED:
+        with _on_purpose(vm):
+            await vm.supervised(vm.driver.stop(vm))
+            vm.status = STOPPED
+
+
+async def reload(vm: VM) -> None:
+    """S-6, with the driver's own `reload`; told as a stop and a start."""
+    ran = vm.status != STOPPED
+    try:
+        with _on_purpose(vm):
+            await vm.supervised(vm.driver.check())
+            await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
+            vm.status = STOPPED
+    except BaseException:
+        if not ran:
+            vm.announce("vm.stopped")
+        raise
+    _started(vm)
+
+
+async def suspend(vm: VM) -> None:
+    """With the driver's own `suspend`; does nothing to a VM that is suspended."""
+    if vm.status == STOPPED:
+        raise Conflict(f"{vm} does not run; start it first.")
+    if vm.status == STARTED:
+        await vm.supervised(vm.driver.suspend(vm))  # type: ignore[attr-defined]
+        vm.status = SUSPENDED
+
+
+async def resume(vm: VM) -> None:
+    """With the driver's own `resume`; does nothing to a VM that runs."""
+    if vm.status == STOPPED:
+        raise Conflict(f"{vm} does not run; start it first.")
+    if vm.status == SUSPENDED:
+        await vm.supervised(vm.driver.resume(vm))  # type: ignore[attr-defined]
+        vm.status = STARTED
+
+
+def _started(vm: VM) -> None:
+    if vm.session is None or vm.session.alive:
+        vm.status = STARTED
+    else:
+        vm.announce("vm.stopped")
+
+
+@contextmanager
+def _on_purpose(vm: VM) -> Iterator[None]:
+    """A program of `vm` that ends meanwhile does not end by itself."""
+    vm.on_purpose = True
+    try:
+        yield
+    finally:
+        vm.on_purpose = False
+
+
+async def plug(vm: VM, port: Port, nio: NIO) -> None:
+    """Put `nio` into `port`, in place of the one that is there (N-1 to N-5)."""
+    driver, udp = vm.driver, vm.lab.udp
+    check_type(nio, driver.kind, driver.nios)
+    check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+    if "rhost" in nio:
+        await resolve_rhost(nio["rhost"])
+    await vm.supervised(driver.link(vm, nio))
+    old = vm.nios.get(port)
+    lport: int | None = nio.get("lport")
+    old_lport: int | None = old.get("lport") if old else None
+    fresh = lport != old_lport
+    if fresh and lport is not None:
+        if lport in udp and udp.owner(lport) is vm:
+            raise Conflict(f"The UDP port {lport} is in use at another port of {vm}.")
+        udp.claim(lport, vm, heir_of=vm.lab.project_owner(vm.project_id))
+    if vm.status != STOPPED and hasattr(driver, "connect"):
+        try:
+            await vm.supervised(driver.connect(vm, port, nio))
+        except BaseException:
+            if fresh and lport is not None:
+                udp.release(lport, vm)
+            raise
+    vm.nios[port] = nio
+    if old_lport is not None and old_lport != lport:
+        udp.release(old_lport, vm)
+
+
+async def unplug(vm: VM, port: Port) -> None:
+    """Take the NIO out of `port`, if there is one (N-6)."""
+    check_port(port, tuple(vm.run(vm.driver.adapters, vm)), str(vm))
+    old = vm.nios.get(port)
+    if old is None:
+        return
+    if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
+        await vm.supervised(vm.driver.disconnect(vm, port))
+    del vm.nios[port]
+    if "lport" in old:
+        vm.lab.udp.release(old["lport"], vm)
+
+
+async def remove(vm: VM) -> None:
+    """Stop and forget `vm` and take back all that it had, whatever its driver does (M-12)."""
+    lab, driver = vm.lab, vm.driver
+    with _on_purpose(vm):
+        if vm.status != STOPPED:
+            await _farewell(vm, driver.stop)
+        if vm.session is not None:
+            await vm.session.close()
+        vm.status = STOPPED
+    told = vm.listed and lab.events.wanted(vm.project_id)
+    last = await vm.last_shown() if told else None
+    await _farewell(vm, driver.removed)
+    vm.gone = True
+    lab.vms.discard(vm)
+    if vm.console is not None:
+        lab.consoles.release(vm.console, vm)
+    for nio in vm.nios.values():
+        if "lport" in nio:
+            lab.udp.release(nio["lport"], vm)
+    if last is not None:
+        lab.events.emit("vm.deleted", last, vm.project_id)
+
+
+async def _farewell(vm: VM, farewell: Callable[[VM], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await vm.supervised(farewell(vm))
+    except LabError as error:
+        log.error("%s: its driver's %s failed while it was removed: %s", vm, farewell.__name__, error)

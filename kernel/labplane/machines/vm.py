@@ -1,0 +1,191 @@
+"""A VM, its lock and its life; the table of all VMs of a lab."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from labplane.errors import LabError, NotFound
+from labplane.net.nios import NIO, Port
+
+if TYPE_CHECKING:
+    from labplane.emulators.session import Session
+    from labplane.kernel import Lab
+    from labplane.machines.driver import Driver
+
+log = logging.getLogger("labplane")
+
+STOPPED = "stopped"
+STARTED = "started"
+SUSPENDED = "suspended"
+
+Result = TypeVar("Result")
+
+
+class VM:
+    """One emulated machine.
+
+    id:       its UUID, in lower case.
+    name:     what its owner calls it.
+    project_id: of the project that it is in.
+    driver:   the `Driver` that runs it.
+    dir:      its working directory, below the project's; exists from creation on.
+    settings: the driver's own settings, by name.
+    console:  its TCP port, None for a kind without consoles.
+    nios:     what is plugged in, by (adapter, port).
+    status:   "stopped", "started" or "suspended"; who listens is told when it changes.
+    listed:   False while it is in the making; lists leave it out.
+    data:     for the driver's own notes; the kernel never looks.
+    session:  the program that it runs or last ran, when its driver is a ProcessDriver.
+    lock:     held by whatever request or project operation works on the VM; it is fair (L-1).
+    """
+
+    def __init__(self, lab: "Lab", driver: "Driver", project_id: str, vm_id: str, name: str) -> None:
+        self.lab = lab
+        self.driver = driver
+        self.project_id = project_id
+        self.id = vm_id
+        self.name = name
+        self.dir = lab.vm_dir(project_id, driver.kind, vm_id)
+        self.console: int | None = None
+        self.settings: dict[str, Any] = {}
+        self.nios: dict[Port, NIO] = {}
+        self._status = STOPPED
+        self.data: dict[str, Any] = {}
+        self.session: Session | None = None
+        self.command_line = ""
+        self.lock = asyncio.Lock()
+        self.listed = False
+        self.gone = False
+        self.on_purpose = False
+        self._news: asyncio.Task[None] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.driver.kind} {self.name!r} ({self.id})"
+
+    @property
+    def status(self) -> str:
+        return self._status
+
+    @status.setter
+    def status(self, status: str) -> None:
+        if status != self._status:
+            self._status = status
+            self.announce(f"vm.{status}")
+
+    async def shown(self) -> dict[str, Any]:
+        """The VM as replies and events show it (section 7 of docs/api.md). Raises LabError."""
+        return await self._shown(self._own_members())
+
+    def announce(self, action: str) -> None:
+        """Tell who listens, after all that was told of this VM before, with the VM object of now."""
+        if self.lab.events.wanted(self.project_id):
+            self._say(action, partial(self._shown_anyway, self._own_members()))
+
+    def tell(self, level: str, message: str) -> None:
+        """Log it, and tell who listens after all that was told of this VM before; level: "error", "warning", "info"."""
+        log.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
+
+        async def sentence() -> dict[str, Any]:
+            return {"message": message}
+
+        if self.lab.events.wanted(self.project_id):
+            self._say(f"log.{level}", sentence)
+
+    def _say(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+        async def say(before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            self.lab.events.emit(action, await event(), self.project_id)
+
+        self._news = self.lab.background(say(self._news))
+
+    async def last_shown(self) -> dict[str, Any]:
+        """The VM as events show it, once all that was to be told of it so far has been told."""
+        if self._news is not None:
+            await asyncio.wait([self._news])
+        return await self._shown_anyway(self._own_members())
+
+    async def _shown_anyway(self, own: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._shown(own)
+        except LabError:  # an event comes all the same
+            return own
+
+    async def _shown(self, own: dict[str, Any]) -> dict[str, Any]:
+        async def show() -> dict[str, Any]:
+            return {**await self.driver.show(self), **own}
+
+        return await self.supervised(show())
+
+    def _own_members(self) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            "name": self.name,
+            "vm_id": self.id,
+            "project_id": self.project_id,
+            "status": self.status,
+            "vm_directory": str(self.dir),
+        }
+        if self.console is not None:
+            own["console"] = self.console
+        return own
+
+    async def supervised(self, operation: Coroutine[Any, Any, Result]) -> Result:
+        """What `operation`, the call of a method of the driver with this VM, returns. Raises LabError only."""
+        what = f"{getattr(operation, '__name__', 'work')} of {self}"
+        owner = self.lab.owners[self.driver.kind]
+        return await self.lab.supervisor.call(owner, what, operation, project_id=self.project_id)
+
+    def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What a plain method of the driver returns. Raises LabError only."""
+        what = f"{function.__name__} of {self}"
+        owner = self.lab.owners[self.driver.kind]
+        return self.lab.supervisor.run(owner, what, function, *arguments, project_id=self.project_id)
+
+    def require_kind(self, driver: "Driver") -> None:
+        """Raise NotFound unless it is `driver` that runs this VM."""
+        if self.driver is not driver:
+            raise NotFound(f"There is no {driver.kind} VM {self.id}; it is of kind {self.driver.kind}.")
+
+    def ended(self, session: "Session", returncode: int) -> None:
+        """To be told by the driver's program when it ends, for whatever reason (S-7)."""
+        if session is self.session:
+            if self.status != STOPPED and not self.on_purpose:
+                how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
+                self.tell("error" if returncode else "info", f"{self} ended {how}.")
+            self.status = STOPPED
+            self.lab.background(session.finish())
+
+
+class VMs:
+    """Every VM of a lab, by id and by project. Iterating gives those of all projects."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, VM] = {}
+        self._by_project: dict[str, dict[str, VM]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[VM]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, vm_id: str) -> VM | None:
+        """The VM of that id, which may still be in the making."""
+        return self._by_id.get(vm_id)
+
+    def of(self, project_id: str) -> list[VM]:
+        """The project's VMs, those in the making included, oldest first."""
+        return list(self._by_project.get(project_id, {}).values())
+
+    def add(self, vm: VM) -> None:
+        self._by_id[vm.id] = vm
+        self._by_project.setdefault(vm.project_id, {})[vm.id] = vm
+
+    def discard(self, vm: VM) -> None:
+        del self._by_id[vm.id]
+        siblings = self._by_project[vm.project_id]
+        del siblings[vm.id]
+        if not siblings:
+            del self._by_project[vm.project_id]

@@ -1,0 +1,1 @@
+"""The numbers and ends from which links are made."""

@@ -1,0 +1,69 @@
+"""The Starlette application of a lab, and its lifespan."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from labplane.api.replies import JSONReply
+from labplane.api.websockets import socket_routes
+from labplane.errors import NotFound, crash, envelope
+from labplane.kernel import Lab
+from labplane.server.auth import Gate
+from labplane.server.origin import Guard, Turnstile
+
+log = logging.getLogger("labplane")
+
+
+def make_app(lab: Lab, token: str | None = None) -> Starlette:
+    """The ASGI application that serves `lab`; its lifespan starts and ends it.
+
+    token: what clients need to come in; None lets in whoever comes.
+    """
+    settings = lab.settings
+    host = settings.host if settings.uds is None else "localhost"
+    middleware = [Middleware(Turnstile, at_once=settings.max_requests)]
+    middleware += [Middleware(Guard, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
+    if settings.cors_origins:
+        methods, headers = ("GET", "POST", "PUT", "DELETE"), ("Authorization", "Content-Type")
+        origins = settings.cors_origins
+        middleware.append(
+            Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=headers)
+        )
+    if token is not None:
+        middleware.append(Middleware(Gate, token=token))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await lab.start()
+        try:
+            yield
+        finally:
+            await lab.end()
+
+    app = Starlette(
+        routes=[*lab.routes.starlette_routes(), *socket_routes(lab.routes, lab)],
+        middleware=middleware,
+        exception_handlers={HTTPException: _refused, Exception: _crashed},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return envelope(NotFound(f"There is no route {request.url.path[:200]}."))
+    return JSONReply({"status": error.status_code, "message": error.detail}, error.status_code, error.headers)
+
+
+async def _crashed(_: Request, __: Exception) -> Response:
+    return crash()

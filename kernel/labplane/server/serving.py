@@ -1,0 +1,154 @@
+"""Running a lab under uvicorn: its socket, its signals, its file descriptors."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+
+from labplane.kernel import Lab
+from labplane.plugins.files import available
+from labplane.server import exposure
+from labplane.server.app import make_app
+from labplane.server.auth import token_in
+from labplane.server.connections import Connection, Conversation, Limits
+from labplane.server.listening import address, file_of, listen
+from labplane.settings import Settings, SettingsError
+
+log = logging.getLogger("labplane")
+
+GRACE_SECONDS = 2
+IDLE_SECONDS = 75  # a client must not post into a connection that is just being closed
+
+
+def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    read:      reads the settings, now and at each reload.
+    meanwhile: what is to hold while the address is this server's.
+
+    Raises SettingsError when they are bad, or when the address is taken.
+    """
+
+    def read_safe() -> Settings:
+        return exposure.check(read())
+
+    settings = read_safe()
+    set_up_logging(settings.log_level)
+    with listen(settings) as listener, meanwhile or contextlib.nullcontext():
+        _prepare_process()
+        _serve(listener, settings, read_safe)
+
+
+def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
+    lab = Lab(settings, available(settings))
+    lab.read_settings = read
+    config = uvicorn.Config(
+        make_app(lab, _token(settings)),
+        lifespan="on",
+        log_config=None,
+        access_log=settings.access_log,
+        proxy_headers=False,  # anybody at loopback could say in them who it is not
+        server_header=False,
+        date_header=True,
+        headers=[("Server", f"labplane/{version('labplane')}")],
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
+        http=cast(Any, partial(Connection, _limits(settings))),
+        ws=cast(Any, partial(Conversation, _limits(settings))),
+        ws_max_size=settings.max_frame,
+        ssl_certfile=settings.certfile,
+        ssl_keyfile=settings.keyfile,
+    )
+    try:
+        config.load()
+    except OSError as error:  # of which ssl's errors are some
+        raise SettingsError(f"'certfile', 'keyfile': {settings.certfile} cannot be used: {error}") from None
+    server = _Server(config, lab)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    lab.stop_server = stop
+    if (file := file_of(listener)) is not None:
+        lab.at_end(lambda: asyncio.to_thread(file.unlink, missing_ok=True))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: stop())
+    place = address(listener, encrypted=settings.certfile is not None)
+    log.info("labplane %s at %s, projects in %s", version("labplane"), place, settings.projects_path)
+    log.info("%s", exposure.describe(settings))
+    log.info("plugins: %s", ", ".join(f"{one.name} ({one.source})" for one in lab.plugins.active) or "none")
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise SettingsError("the server did not start; its log says why")
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first, which would keep it waiting for as long as it would wait for anybody.
+
+    Python's garbage collector leaves alone what is there once it has started, which is there to stay: to look through
+    that again and again would keep everybody waiting, for 20 ms each time.
+    """
+
+    def __init__(self, config: uvicorn.Config, lab: Lab) -> None:
+        super().__init__(config)
+        self._lab = lab
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.freeze()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._lab.events.close()
+        await super().shutdown(sockets)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_connections, settings.max_head, settings.head_seconds, settings.stall_seconds)
+
+
+def _token(settings: Settings) -> str | None:
+    """What clients need. One that is made now is told, this once, on stdout; no log ever has it."""
+    if settings.auth == "off":
+        return None
+    if settings.token is not None:
+        return settings.token
+    path = Path(settings.token_file).expanduser()
+    token, fresh = token_in(path)
+    if fresh:
+        print(f"The token of this server, kept in {path}: {token}", flush=True)
+    return token
+
+
+def _prepare_process() -> None:
+    """As many file descriptors as allowed; those inherited from whoever started the server do not reach emulators."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for descriptor in os.listdir("/proc/self/fd") if Path("/proc/self/fd").exists() else ():
+        if int(descriptor) > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(descriptor), False)
+
+
+def set_up_logging(level: str, file: Path | None = None) -> None:
+    """Log to `file` or else to stderr; called again, it changes the level and nothing else. May raise OSError."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, filename=file, encoding="utf-8"
+    )
+    logging.getLogger("labplane").setLevel(level.upper())
+    # At its own debug level it logs the headers of WebSockets, and so the token.
+    quieter = {"info": "WARNING", "debug": "INFO"}
+    logging.getLogger("uvicorn.error").setLevel(quieter.get(level, level.upper()))
+    logging.getLogger("uvicorn.access").setLevel(logging.INFO)

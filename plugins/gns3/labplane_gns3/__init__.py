@@ -1,0 +1,1 @@
+"""Everything that only the programs of GNS3 need."""

@@ -1,0 +1,161 @@
+"""The command line: what it prints, and with which code it ends."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inprocess import own
+from labplane import Plugin
+from labplane.cli import main
+from labplane.plugins import files
+from labplane.plugins.loading import Candidate
+from labplane.settings import Settings
+from support import running
+
+
+class Bad(Plugin):
+    def __init__(self, *_: object) -> None:
+        raise OSError("no licence")
+
+
+BAD = Candidate("bad", lambda: Bad, "labplane-bad", "0.9")
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Candidate]]:
+    """The plugins that are installed, for the test to change."""
+    offered = own()
+    monkeypatch.setattr(files, "installed", lambda: offered)
+    yield offered
+    logging.disable(logging.NOTSET)
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    plain = {name: None for name in os.environ if name.startswith("LABPLANE_")}
+    return CliRunner().invoke(main, arguments, env={**plain, "XDG_CONFIG_HOME": "/nonexistent", **environment})
+
+
+def test_plugins_lists_each_with_what_it_brings(offered: list[Candidate]) -> None:
+    result = run("plugins")
+    assert result.exit_code == 0
+    assert "vpcs: active (labplane 1." in result.output
+    assert "    kinds: vpcs\n    hooks: drivers\n" in result.output
+    assert "    POST /v1/ports/udp\n" in result.output
+
+
+@pytest.mark.parametrize("strict", ["true", "false"])
+def test_plugins_lists_also_what_failed_and_then_fails_itself(strict: str, offered: list[Candidate]) -> None:
+    """Above all when the settings are strict: then the server does not start, and this command says why."""
+    offered.append(BAD)
+    result = run("plugins", LABPLANE_STRICT=strict)
+    assert result.exit_code == 1
+    assert "bad: failed (labplane-bad 0.9)\n    OSError: no licence\n" in result.output
+    assert "vpcs: active" in result.output
+
+
+def test_plugins_as_json_is_what_the_server_answers(offered: list[Candidate]) -> None:
+    offered.append(BAD)
+    result = run("plugins", "--json")
+    reports = {report["name"]: report for report in json.loads(result.output)}
+    assert reports["bad"]["error"] == "OSError: no licence"
+    assert reports["vpcs"].keys() == {
+        "name", "state", "distribution", "version", "api", "hooks", "kinds", "routes", "error",
+        "warnings", "faults", "last_fault",
+    }  # fmt: skip
+
+
+def test_openapi_prints_what_the_server_answers(tmp_path: Path) -> None:
+    """Third parties' routes and drivers included."""
+    (tmp_path / "plugins").mkdir()
+    route = "Route('GET', '/v1/mine', lambda _: {}, summary='Mine')"
+    plugin = f"class Mine(Plugin):\n    @hook\n    def routes(self):\n        return [{route}]\n"
+    (tmp_path / "plugins" / "mine.py").write_text(f"from labplane import Plugin, Route, hook\n\n{plugin}")
+    options = ["--plugins-dir", str(tmp_path / "plugins")]
+    printed = subprocess.run(
+        [sys.executable, "-m", "labplane", "openapi", *options], capture_output=True, text=True, check=True
+    )
+    assert '"/v1/mine"' in printed.stdout
+    with running(tmp_path / "projects", *options) as server:
+        assert json.loads(printed.stdout) == server.http.get("/v1/openapi.json").json()
+
+
+@pytest.mark.parametrize("command", ["plugins", "openapi", "serve"])
+def test_bad_settings_are_one_sentence(command: str, offered: list[Candidate], tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text("prot = 1")
+    result = run(command, "--config", str(tmp_path / "lab.toml"))
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {tmp_path}/lab.toml: unknown key 'prot'; allowed are host, port")
+    assert run(command, LABPLANE_CONFIG=str(tmp_path / "lab.toml")).output == result.output
+
+
+def test_serve_with_strict_names_the_plugin_that_fails(offered: list[Candidate], tmp_path: Path) -> None:
+    offered.append(BAD)
+    result = run("serve", "--strict", "--port", "0", "--projects-dir", str(tmp_path))
+    assert (result.exit_code, result.output.splitlines()[-1]) == (
+        1,
+        "Error: bad of labplane-bad 0.9: OSError: no licence",
+    )
+
+
+def test_every_option_of_serve_is_a_setting() -> None:
+    options = {parameter.name for parameter in main.commands["serve"].params} - {"config"}
+    assert options <= set(Settings.__dataclass_fields__)
+
+
+def test_an_address_that_is_taken_is_one_sentence_and_touches_nothing(offered: list[Candidate], tmp_path: Path) -> None:
+    """C-5."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = run("serve", "--port", str(port), "--projects-dir", str(tmp_path / "projects"))
+    assert result.exit_code == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use; choose another" in result.output
+    assert not (tmp_path / "projects").exists()
+
+
+def test_a_host_that_does_not_exist_is_one_sentence(offered: list[Candidate]) -> None:
+    result = run("serve", "--host", "no.such.host.invalid", "--port", "0", "--insecure")
+    assert result.exit_code == 1
+    assert "cannot listen on no.such.host.invalid port 0: " in result.output
+
+
+def test_help_and_version() -> None:
+    assert "serve" in run("-h").output
+    assert "--udp-ports A-B" in run("serve", "--help").output
+    assert "version 1." in run("--version").output
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "labplane", "--version"], capture_output=True, text=True, check=True)
+    assert "labplane, version 1." in done.stdout
+
+
+def test_a_server_whose_start_fails_says_so_and_exits(tmp_path: Path) -> None:
+    """The projects directory is a file."""
+    (tmp_path / "projects").write_text("")
+    command = [sys.executable, "-m", "labplane", "serve", "--port", "0", "--projects-dir", str(tmp_path / "projects")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode not in (0, None)
+    assert "Application startup failed" in done.stderr
+    assert "File exists" in done.stderr
+
+
+def test_the_log_level_and_the_access_log_are_settings(tmp_path: Path) -> None:
+    with running(tmp_path / "projects", "--access-log", "--log-level", "info") as server:
+        server.http.get("/v1/version")
+        server.stop()
+        assert '"GET /v1/version HTTP/1.1" 200' in server.log
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("localhost", "127.0.0.1")])
+def test_the_address_is_announced_as_a_client_needs_it(host: str, shown: str, tmp_path: Path) -> None:
+    with running(tmp_path / "projects", "--host", host) as server:
+        assert server.url.startswith((f"http://{shown}:", "http://[::1]:"))
+        assert server.http.get("/v1/version").headers["server"].startswith("labplane/1.")

@@ -1,0 +1,97 @@
+"""The shortcut says yes to nothing that jsonschema refuses, and to everything that clients send as a rule (T-11)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labplane.net.nios import NIO_TAP, NIO_UDP, nio_schema
+from labplane.validation.schemas import LabValidator, Schemas
+from labplane.validation.shortcut import shortcut
+
+
+def nothing_named(_: str) -> None:
+    return None
+
+
+words = st.sampled_from(["a", "b", "type", "name"])
+scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 2.0, 1e300]) | words | st.just("")
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=3), max_leaves=6
+)
+kinds = st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null"])
+everyday: dict[str, st.SearchStrategy[Any]] = {
+    "type": kinds | st.lists(kinds, min_size=1, max_size=3, unique=True),
+    "minLength": st.integers(0, 3),
+    "maxLength": st.integers(0, 3),
+    "minimum": st.integers(-2, 2),
+    "maximum": st.integers(-2, 2),
+    "pattern": st.sampled_from(["^a", "b$", "."]),
+    "const": words,
+    "enum": st.lists(words, min_size=1, unique=True),
+    "required": st.lists(words, unique=True, max_size=2),
+    "additionalProperties": st.booleans(),
+    "description": words,
+}
+unusual: dict[str, st.SearchStrategy[Any]] = {
+    "multipleOf": st.integers(1, 2),
+    "minItems": st.integers(0, 2),
+    "const": scalars,
+    "enum": st.lists(scalars, min_size=1, max_size=2),
+    "additionalProperties": st.just({"type": "integer"}),
+    "not": st.just({"type": "string"}),
+    "else": st.just(False),
+    "patternProperties": st.just({"^a": {}}),
+}
+
+
+def schemas(keywords: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        deep = {"properties": st.dictionaries(words, inner, max_size=3), "if": inner, "then": inner}
+        deep["allOf"] = st.lists(inner, min_size=1, max_size=2)
+        return st.fixed_dictionaries({}, optional={**keywords, **deep})
+
+    return st.recursive(st.fixed_dictionaries({}, optional=keywords), nested, max_leaves=4)
+
+
+@given(schemas(everyday), values)
+def test_of_everyday_schemas_it_says_what_jsonschema_says(schema: Any, value: Any) -> None:
+    if "then" in schema and "if" not in schema:
+        del schema["then"]
+    accepted = shortcut(schema, nothing_named)(value)
+    valid = LabValidator(schema).is_valid(value)
+    assert accepted <= valid
+    if "additionalProperties" not in str(schema) and "then" not in str(schema):
+        assert accepted == valid
+
+
+@given(schemas({**everyday, **unusual}), values)
+def test_it_never_says_yes_to_what_jsonschema_refuses(schema: Any, value: Any) -> None:
+    assert shortcut(schema, nothing_named)(value) <= LabValidator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("nio", "yes"),
+    [
+        ({"type": "nio_udp", "lport": 1, "rport": 65535, "rhost": "h"}, True),
+        ({"type": "nio_tap", "tap_device": "tap0"}, True),
+        ({"type": "nio_null", "whatever": 1}, True),
+        ({"type": "nio_udp", "lport": 1.0, "rport": 65535, "rhost": "h"}, False),
+        ({"type": "nio_udp", "lport": True, "rport": 65535, "rhost": "h"}, False),
+        ({"type": "nio_tap", "tap_device": ""}, False),
+        ({"type": "nio_alien"}, False),
+        ([], False),
+    ],
+)
+def test_it_knows_the_schema_of_nios(nio: Any, yes: bool) -> None:
+    schema = nio_schema({"nio_udp": NIO_UDP, "nio_tap": NIO_TAP})
+    assert shortcut(schema, nothing_named)(nio) is yes
+
+
+def test_it_follows_named_schemas_and_leaves_those_that_name_themselves_alone() -> None:
+    named = Schemas()
+    named.add({"Name": {"type": "string"}, "Tree": {"properties": {"child": {"$ref": "labplane:Tree"}}}})
+    assert named.shortcut({"$ref": "labplane:Name"})("x")
+    assert not named.shortcut({"$ref": "labplane:Name"})(1)
+    assert not named.shortcut({"$ref": "labplane:Tree"})({})
