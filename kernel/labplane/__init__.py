@@ -1,7 +1,7 @@
 """labplane: a small server that runs emulated network machines. What stands here is the face for plugin authors."""
 
 from labplane.api.pages import page_routes
-from labplane.api.requests import Request, Route
+from labplane.api.route import Request, Route
 from labplane.emulators.confinement import Needs
 from labplane.emulators.programs import find_program
 from labplane.emulators.session import Session

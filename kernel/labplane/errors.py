@@ -1,9 +1,7 @@
-"""The exception tree and the one error envelope: ``{"status": N, "message": "…"}``."""
+"""The exceptions that become replies."""
 
 from collections.abc import Mapping
 from typing import ClassVar
-
-from labplane.api.replies import JSONReply
 
 
 class LabError(Exception):
@@ -104,11 +102,5 @@ class Fault(LabError):
     """500: a plugin failed at something; the text says which plugin and at what, the log says why."""
 
 
-def envelope(error: LabError) -> JSONReply:
-    """The reply that tells `error` to the client (E-1)."""
-    return JSONReply({"status": error.status, "message": str(error)}, error.status, error.headers)
-
-
-def crash() -> JSONReply:
-    """What a client is told of a bug: nothing but that there is one; the log has the rest (B-16)."""
-    return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)
+class ClientGone(Exception):
+    """The client hung up before its request was complete."""

@@ -10,7 +10,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from labplane.api.kernel_routes import own_routes, own_schemas
-from labplane.api.requests import Route
+from labplane.api.route import Route
+from labplane.api.supervised import supervised
 from labplane.api.table import RouteTable
 from labplane.api.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.emulators.terminals import Terminals
@@ -263,7 +264,7 @@ class Lab:
         Raises ValueError with the reason.
         """
         fresh: dict[str, Driver] = {}
-        all_routes = [route if owner is None else self.supervisor.supervised(owner, route) for route in routes]
+        all_routes = [route if owner is None else supervised(self.supervisor, owner, route) for route in routes]
         for driver in drivers:
             check_driver(driver, self.drivers | fresh)
             fresh[driver.kind] = driver

@@ -8,13 +8,9 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from starlette.websockets import WebSocketDisconnect
-
-from labplane.api.requests import WEBSOCKET, ClientGone, Request, Route
-from labplane.errors import Fault, LabError
+from labplane.errors import ClientGone, Fault, LabError
 from labplane.events import Events
 from labplane.reports import Report
 
@@ -90,24 +86,6 @@ class Supervisor:
                 raise  # it is this task that was cancelled, not just something within the plugin
             raise self._fault(report, what, error, project_id) from None
 
-    def supervised(self, report: Report, route: Route) -> Route:
-        """`route` with an endpoint that is called under supervision; bounded if it holds a VM's lock."""
-        if not (isinstance(route, Route) and callable(route.endpoint)):
-            return route  # for the table of routes to refuse
-        endpoint, what = route.endpoint, f"{route.method} {route.path}"
-        bounded = "{vm_id}" in route.path and route.method != WEBSOCKET
-
-        def call(request: Request, *more: Any) -> Any:
-            project_id = request.path.get("project_id")
-            reply = self.run(report, what, endpoint, request, *more, project_id=project_id)
-            if not isinstance(reply, Coroutine):
-                return reply
-            if route.method == WEBSOCKET:
-                reply = _until_hung_up(reply)
-            return self.call(report, what, reply, bounded=bounded, project_id=project_id)
-
-        return replace(route, endpoint=call)
-
     def run(
         self,
         report: Report,
@@ -168,11 +146,6 @@ class Supervisor:
     def _told(self, fault: Fault, project_id: str | None) -> Fault:
         self._events.emit("log.error", {"message": str(fault)}, project_id)
         return fault
-
-
-async def _until_hung_up(conversation: Coroutine[Any, Any, None]) -> None:
-    with suppress(WebSocketDisconnect):  # that the client leaves is nobody's fault
-        await conversation
 
 
 class _Stepwise:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from labplane import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
-from labplane.api.replies import JSONReply
-from labplane.errors import MethodNotAllowed, envelope
+from labplane.api.replies import JSONReply, envelope
+from labplane.errors import MethodNotAllowed
 
 
 @pytest.mark.parametrize(

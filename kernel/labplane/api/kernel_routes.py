@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from labplane.api.openapi import document
 from labplane.api.replies import JSONReply
-from labplane.api.requests import JSON, Request, Route
+from labplane.api.route import JSON, Request, Route
 from labplane.errors import Conflict
 from labplane.validation.schemas import PREFIX, Schema
 

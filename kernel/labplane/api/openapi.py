@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from labplane.api.requests import JSON, UUID_PATTERN, WEBSOCKET, Route
+from labplane.api.route import JSON, UUID_PATTERN, WEBSOCKET, Route
 from labplane.errors import LabError
 from labplane.validation.schemas import PREFIX, Schema, replace_references
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from labplane.api.requests import Request, Route
+from labplane.api.route import Request, Route
 from labplane.errors import NotFound
 
 MEDIA: Mapping[str, str] = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}

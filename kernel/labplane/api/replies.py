@@ -1,10 +1,12 @@
-"""The one form of a JSON reply: four spaces, sorted keys, exactly ``application/json`` (T-5)."""
+"""JSON replies in their one form: four spaces, sorted keys, exactly ``application/json`` (T-5); the error envelope."""
 
 import json
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from starlette.responses import Response
+
+from labplane.errors import LabError
 
 
 class JSONReply(Response):
@@ -18,6 +20,16 @@ class JSONReply(Response):
         except TypeError:  # keys that are no strings: json knows what becomes of them
             text = json.dumps(content, indent=4, sort_keys=True, allow_nan=False)
         return text.encode("ascii")
+
+
+def envelope(error: LabError) -> JSONReply:
+    """The reply that tells `error` to the client: ``{"status": N, "message": "…"}`` (E-1)."""
+    return JSONReply({"status": error.status, "message": str(error)}, error.status, error.headers)
+
+
+def crash() -> JSONReply:
+    """The reply to a request at which labplane itself failed. It tells nothing more; the log has the rest (B-16)."""
+    return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)
 
 
 _plain = json.JSONEncoder(allow_nan=False).encode

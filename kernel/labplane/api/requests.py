@@ -1,109 +1,26 @@
-"""`Route`, and what every request goes through: read, parse, validate, look up, lock, answer."""
+"""The steps that every request goes through: read, parse, validate, look up, lock, answer."""
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from labplane.api.replies import JSONReply
-from labplane.errors import BadRequest, LabError, MethodNotAllowed, NotFound, TooLarge, crash, envelope
+from labplane.api.replies import JSONReply, crash, envelope
+from labplane.api.route import UUID_PATTERN, WEBSOCKET, Endpoint, Request, Route, pieces
+from labplane.errors import BadRequest, ClientGone, LabError, MethodNotAllowed, NotFound, TooLarge
+from labplane.machines.vm import VM
 from labplane.validation import jsonbody
-from labplane.validation.schemas import Schema, Validator, complaint
+from labplane.validation.schemas import Validator, complaint
 from labplane.validation.shortcut import Accepts
-
-if TYPE_CHECKING:
-    from labplane.machines.vm import VM
 
 log = logging.getLogger("labplane")
 
-JSON = "application/json"
-WEBSOCKET = "WEBSOCKET"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET)
-UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
-PARAMETER = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an endpoint gets.
-
-    body:   the parsed JSON, which fits the route's schema; {} when the request had none.
-    path:   the parameters of the route's path; ids in lower case.
-    vm:     the VM whose ``{vm_id}`` the path names, its lock held (not for a WebSocket); else None.
-    scope:  the ASGI scope, for whoever needs more.
-    """
-
-    body: Any
-    path: Mapping[str, Any]
-    vm: "VM | None"
-    scope: Scope
-    receive: Receive | None = None
-
-    @property
-    def project_id(self) -> str:
-        """The path's ``{project_id}``, of a project that is open."""
-        return str(self.path["project_id"])
-
-    def stream(self) -> AsyncIterator[bytes]:
-        """The body as it comes, piece by piece and once; only for a route that ``streams``.
-
-        Ends with an exception when the client hangs up before its end.
-        """
-        assert self.receive is not None, "the route does not stream"  # noqa: S101
-        return pieces(self.receive)
-
-
-Endpoint = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method at one path.
-
-    method:   GET, POST, PUT, PATCH, DELETE or WEBSOCKET. Anything but GET and WEBSOCKET runs to its end even if the
-              client hangs up.
-    path:     from the root, with parameters: "/v1/projects/{project_id}/things/{number:int}". A ``project_id`` is
-              checked to be the id of an open project, a ``vm_id`` to be a VM (of that project, if both are there),
-              before the endpoint runs; with ``vm_id`` the VM's lock is held, except for a WEBSOCKET.
-    endpoint: ``def endpoint(request)``, async if it has to wait for anything (a plain one must not block); returns
-              what the reply says in JSON types, None for no body, or a Starlette Response. That of a WEBSOCKET is
-              ``async def endpoint(request, websocket)``: it accepts the Starlette WebSocket, or raises a LabError.
-    body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
-    reply:    JSON Schema of the reply, for the documentation; None for no body.
-    status:   of a successful reply.
-    summary:  a few words for the documentation: "Count the VMs".
-    refusals: the statuses of the LabErrors that the endpoint raises, for the documentation; not those that any request
-              may meet, nor 404 for a ``project_id`` or ``vm_id`` in the path.
-    media:    the content type of a successful reply.
-    offered:  False for a route that is not part of the API and stays out of its document: one that does nothing but
-              say that something cannot be done, or has a part of a page.
-    streams:  the endpoint reads the body itself, of any length and form, with ``request.stream()``. Its path names no
-              VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
-              is for ``lab.background``.
-    """
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    body: Schema | None = None
-    reply: Schema | None = None
-    status: int = 200
-    summary: str = ""
-    refusals: tuple[int, ...] = ()
-    media: str = JSON
-    offered: bool = True
-    streams: bool = False
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What no two routes may share: the method and the path without its parameters' names."""
-        return self.method, PARAMETER.sub(r"{\2}", self.path)
 
 
 class Directory(Protocol):
@@ -117,7 +34,7 @@ class Directory(Protocol):
 
     def require_project(self, project_id: str) -> None: ...
 
-    def find_vm(self, project_id: str | None, vm_id: str) -> "VM": ...
+    def find_vm(self, project_id: str | None, vm_id: str) -> VM: ...
 
     def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]: ...
 
@@ -201,7 +118,7 @@ class Resource:
         return await asyncio.shield(self.lab.background(operation))
 
 
-def look_up(lab: Directory, path: dict[str, Any]) -> "VM | None":
+def look_up(lab: Directory, path: dict[str, Any]) -> VM | None:
     """The VM that the parameters of a path name, if they do; ids are put into lower case (E-3).
 
     Raises BadRequest for an id that is none, NotFound for a project or VM that does not exist.
@@ -216,16 +133,12 @@ def look_up(lab: Directory, path: dict[str, Any]) -> "VM | None":
     return lab.find_vm(project_id, path["vm_id"])
 
 
-async def _locked(vm: "VM", endpoint: Endpoint, request: Request) -> Any:
+async def _locked(vm: VM, endpoint: Endpoint, request: Request) -> Any:
     async with vm.lock:
         if vm.gone:
             raise NotFound(f"The VM {vm.id} was deleted meanwhile.")
         reply = endpoint(request)
         return await reply if isinstance(reply, Coroutine) else reply
-
-
-class ClientGone(Exception):
-    """The client hung up before its request was complete."""
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -247,17 +160,6 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         if len(body) > limit:
             raise TooLarge(f"The body is larger than {limit} bytes.")
     return bytes(body)
-
-
-async def pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """The request body as it comes. Raises ClientGone when its end does not."""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
 
 
 def parse_uuid(text: str, name: str) -> str:

@@ -7,7 +7,8 @@ from starlette.routing import BaseRoute, Match, compile_path
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Scope
 
-from labplane.api.requests import METHODS, PARAMETER, CompiledRoute, Directory, Resource, Route
+from labplane.api.requests import CompiledRoute, Directory, Resource
+from labplane.api.route import METHODS, PARAMETER, Route
 from labplane.errors import NotFound
 from labplane.validation.schemas import Schemas
 

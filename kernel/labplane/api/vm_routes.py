@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket
 
-from labplane.api.requests import UUID_PATTERN, WEBSOCKET, Request, Route
+from labplane.api.route import UUID_PATTERN, WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
-from labplane.errors import MethodNotAllowed
+from labplane.errors import Conflict, MethodNotAllowed
 from labplane.machines import lifecycle
 from labplane.machines.driver import Driver
-from labplane.machines.vm import VM
+from labplane.machines.vm import STOPPED, VM
 from labplane.net.nios import nio_schema
 from labplane.validation.schemas import PREFIX, Schema, check
 
@@ -183,7 +183,12 @@ async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
 
 
 async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:
-    await console_socket.view(_vm(driver, request), websocket)
+    vm = _vm(driver, request)
+    session = vm.session
+    if session is None or not session.alive:
+        what = "does not run; start it first" if session is not None or vm.status == STOPPED else "has telnet only"
+        raise Conflict(f"There is nobody at this console: {vm} {what}.")
+    await console_socket.view(session.console, websocket)
 
 
 async def _act(action: str, driver: Driver, request: Request) -> None:

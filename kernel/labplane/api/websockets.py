@@ -8,9 +8,11 @@ from starlette.routing import BaseRoute, Match, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from labplane.api.requests import WEBSOCKET, Directory, Request, Route, look_up
+from labplane.api.replies import crash, envelope
+from labplane.api.requests import Directory, look_up
+from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.api.table import RouteTable
-from labplane.errors import LabError, crash, envelope
+from labplane.errors import LabError
 
 log = logging.getLogger("labplane")
 

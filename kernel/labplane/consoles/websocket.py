@@ -7,30 +7,24 @@ from starlette.websockets import WebSocket
 
 from labplane.consoles.console import Console
 from labplane.consoles.telnet import ENTER
-from labplane.errors import Conflict
-from labplane.machines.vm import VM
 
 BACKLOG = 256 * 1024
 TOO_SLOW = 1013
 
 
-async def view(vm: VM, websocket: WebSocket) -> None:
-    """Show the console of `vm`, which must run, until it ends or the viewer leaves. Raises Conflict."""
-    session = vm.session
-    if session is None or not session.alive:
-        what = "does not run; start it first" if session is not None or vm.status == "stopped" else "has telnet only"
-        raise Conflict(f"There is nobody at this console: {vm} {what}.")
+async def view(console: Console, websocket: WebSocket) -> None:
+    """Show `console` to the client of `websocket` until the console is closed or the client leaves."""
     await websocket.accept()
     viewer = SocketViewer()
-    session.console.attach(viewer)
-    typing = asyncio.ensure_future(_type(viewer, session.console, websocket))
+    console.attach(viewer)
+    typing = asyncio.ensure_future(_type(viewer, console, websocket))
     try:
         while (data := await viewer.next()) is not None:
             await websocket.send_bytes(data)
         if not typing.done():
             await websocket.close(TOO_SLOW if viewer.lagged else 1000)
     finally:
-        session.console.detach(viewer)
+        console.detach(viewer)
         typing.cancel()
 
 

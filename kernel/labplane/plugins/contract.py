@@ -9,7 +9,7 @@ import pluggy
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
-    from labplane.api.requests import Route
+    from labplane.api.route import Route
     from labplane.kernel import Lab
     from labplane.machines.driver import Driver
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from labplane.api.requests import Route
+from labplane.api.route import Route
 from labplane.machines.driver import Driver
 from labplane.plugins.contract import HOOKS, NAMESPACE, Hooks, Plugin
 from labplane.reports import Report

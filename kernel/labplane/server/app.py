@@ -12,9 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from labplane.api.replies import JSONReply
+from labplane.api.replies import JSONReply, crash, envelope
 from labplane.api.websockets import socket_routes
-from labplane.errors import NotFound, crash, envelope
+from labplane.errors import NotFound
 from labplane.kernel import Lab
 from labplane.server.auth import Gate
 from labplane.server.origin import Guard, Turnstile

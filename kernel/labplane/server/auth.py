@@ -17,8 +17,9 @@ from urllib.parse import parse_qs
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labplane.api.requests import ClientGone, read_body
-from labplane.errors import LabError, Unauthorized, envelope
+from labplane.api.replies import envelope
+from labplane.api.requests import read_body
+from labplane.errors import ClientGone, LabError, Unauthorized
 from labplane.settings import SettingsError
 
 TOKEN_BYTES = 32

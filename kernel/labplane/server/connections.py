@@ -8,7 +8,8 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow, envelope
+from labplane.api.replies import envelope
+from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow
 
 LINGER = 2.0
 

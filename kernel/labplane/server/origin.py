@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labplane.errors import Busy, Forbidden, envelope
+from labplane.api.replies import envelope
+from labplane.errors import Busy, Forbidden
 from labplane.server.exposure import is_loopback
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from inprocess import own, settings
 from labplane import BadRequest, Conflict, Lab, LabError, NotFound, Request, Route
-from labplane.api.requests import ClientGone
 from labplane.api.table import RouteError
+from labplane.errors import ClientGone
 from one_vm import ABSENT, PROJECT, application, asked, nothing, table
 
 VMS = "/v1/projects/{project_id}/vpcs/vms"

@@ -6,7 +6,7 @@ import pytest
 
 from inprocess import Served, serving
 from labplane import Plugin, hook, page_routes
-from labplane.api.requests import Route
+from labplane.api.route import Route
 from labplane.plugins.loading import Candidate
 from wire import Wire
 

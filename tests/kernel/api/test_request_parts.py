@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from labplane import Route
-from labplane.api.requests import UUID_PATTERN, ClientGone, parse_uuid, read_body
-from labplane.errors import TooLarge
+from labplane.api.requests import parse_uuid, read_body
+from labplane.api.route import UUID_PATTERN
+from labplane.errors import ClientGone, TooLarge
 from one_vm import nothing, table
 
 
