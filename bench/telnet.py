@@ -123,14 +123,16 @@ def bare(protocol: Callable[[Any], asyncio.Protocol]) -> Listen:
 def ours() -> Listen:
     """telnetlib3 as labplane uses it: protocol class derived, banner sent at connect."""
     from labplane.consoles.console import Console
+    from labplane.consoles.listener import Listener
 
     async def listen() -> int:
         console = Console(lambda _: None)
         console.feed(BANNER)
-        await console.listen("127.0.0.1", 0)
-        keep.append(console)
-        assert console.address is not None
-        return console.address[1]
+        listener = Listener(console)
+        await listener.listen("127.0.0.1", 0)
+        keep.append(listener)
+        assert listener.address is not None
+        return listener.address[1]
 
     return listen
 

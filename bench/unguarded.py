@@ -6,14 +6,14 @@ import sys
 import uvicorn
 
 from bench.servers import CONSOLES, UDP, announce
-from labplane import Lab
+from labplane.kernel import Kernel
 from labplane.plugins.loading import installed
 from labplane.server.app import make_app
 from labplane.settings import Settings
 
 
 def main() -> None:
-    lab = Lab(Settings(projects_dir=sys.argv[1], console_ports=CONSOLES, udp_ports=UDP), installed())
+    lab = Kernel(Settings(projects_dir=sys.argv[1], console_ports=CONSOLES, udp_ports=UDP), installed())
     app = make_app(lab)
     app.user_middleware.clear()
     config = uvicorn.Config(app, log_config=None, access_log=False)

@@ -11,14 +11,12 @@ from typing import Any
 
 import labplane
 from labplane.errors import LabError
-from labplane.kernel import Lab
 from labplane.plugins.contract import HOOKS, Hooks
 
 TREE = Path(__file__).parent.parent
 
 _ITEM = re.compile(r"(?P<names>[a-z_]+(, [a-z_]+)*): +(?P<text>.*)")
 _QUOTED_TYPE = re.compile(r'(?<=[:>] )"([^"]+)"|(?<=\[)"([^"]+)"')
-_FOR_PLUGINS = re.compile(r"# What plugins call\n(.*)# What the kernel calls\n", re.DOTALL)
 
 
 def hooks() -> str:
@@ -39,15 +37,6 @@ def cls(what: type, methods: Collection[str] | None = None, *, level: int = 2) -
 def function(what: Callable[..., Any], *, level: int = 2) -> str:
     """A function: its arguments, its types, what it does."""
     return _function(what, level)
-
-
-def lab() -> str:
-    """What a plugin may use of the lab: the methods below "What plugins call"."""
-    found = _FOR_PLUGINS.search(inspect.getsource(Lab))
-    if found is None:
-        raise LookupError("lab.py no longer says which methods are for plugins and which for the kernel")
-    names = re.findall(r"def (\w+)\(", found[1])
-    return "\n\n".join([cls(Lab, ()), *(_function(getattr(Lab, name), 3) for name in names)])
 
 
 def file(path: str) -> str:

@@ -21,7 +21,7 @@ from labplane.api.openapi import ALWAYS
 from labplane.api.vm_routes import ACTIONS
 from labplane.cli.commands import new_plugin, serve
 from labplane.cli.scaffold import FLAVOURS
-from labplane.kernel import Lab
+from labplane.kernel import Kernel
 from labplane.plugins import contract
 from labplane.plugins.loading import installed
 from labplane.settings import Settings
@@ -56,7 +56,7 @@ def code(cell: str) -> str:
 
 def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
     own = [candidate for candidate in installed() if candidate.distribution == "labplane"]
-    lab = Lab(Settings(projects_dir=str(tmp_path)), own)
+    lab = Kernel(Settings(projects_dir=str(tmp_path)), own)
     anywhere = set(ALWAYS)
     there = {
         (route.method, route.path, route.status): {*route.refusals, *([404] if "_id}" in route.path else [])} - anywhere
@@ -71,7 +71,7 @@ def test_the_table_of_routes_is_the_table_of_routes(tmp_path: Path) -> None:
 
 def test_the_state_of_each_route_of_gns3_is_so(tmp_path: Path) -> None:
     own = [candidate for candidate in installed() if candidate.distribution == "labplane"]
-    there = {(route.method, route.path) for route in Lab(Settings(projects_dir=str(tmp_path)), own).routes.routes}
+    there = {(route.method, route.path) for route in Kernel(Settings(projects_dir=str(tmp_path)), own).routes.routes}
     listed = rows(API, "## 18. The routes of GNS3")
     offered = {
         (method, code(path)) for methods, path, state in listed for method in methods.split() if state == "offered"
@@ -296,7 +296,7 @@ def test_everything_public_is_in_the_reference() -> None:
     assert [name for name in labplane.__all__ if not re.search(rf"`(async )?@?(labplane\.)?{name}\b", REFERENCE)] == []
 
 
-@pytest.mark.parametrize("cls", [labplane.Driver, labplane.ProcessDriver])
+@pytest.mark.parametrize("cls", [labplane.Driver, labplane.ConsoleDriver, labplane.ProcessDriver])
 def test_everything_that_a_driver_can_override_is_in_the_reference(cls: type) -> None:
     section = PAGES["drivers.md"].partition(f"\n## `{cls.__name__}`\n")[2].partition("\n## ")[0]
     for name, member in vars(cls).items():

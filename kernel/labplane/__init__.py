@@ -1,17 +1,19 @@
-"""labplane: a small server that runs emulated network machines. What stands here is the face for plugin authors."""
+"""labplane: a small server that runs emulated network machines. These names are the face for authors of plugins."""
 
 from labplane.api.pages import page_routes
 from labplane.api.route import Request, Route
 from labplane.emulators.confinement import Needs
 from labplane.emulators.programs import find_program
-from labplane.emulators.session import Session
+from labplane.emulators.session import Running, Session
+from labplane.emulators.terminals import Process, Terminals
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
-from labplane.events import Event, Subscription
-from labplane.kernel import Lab
-from labplane.machines.driver import Driver, ProcessDriver
+from labplane.events import Event, Events, Subscription
+from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
+from labplane.machines.lab import Lab
 from labplane.machines.udp_ends import open_udp
-from labplane.machines.vm import VM
+from labplane.machines.vm import VM, VMs
 from labplane.net.nios import NIO_TAP, NIO_UDP
+from labplane.net.ports import PortPool
 from labplane.net.rhost import resolve_rhost
 from labplane.plugins.contract import Plugin, hook
 from labplane.validation.schemas import Schema
@@ -22,22 +24,29 @@ __all__ = [
     "VM",
     "BadRequest",
     "Conflict",
+    "ConsoleDriver",
     "Driver",
     "Event",
+    "Events",
     "Forbidden",
     "Lab",
     "LabError",
     "Needs",
     "NotFound",
     "Plugin",
+    "PortPool",
+    "Process",
     "ProcessDriver",
     "Request",
     "Route",
+    "Running",
     "Schema",
     "Session",
     "Subscription",
+    "Terminals",
     "TooLarge",
     "Unavailable",
+    "VMs",
     "find_program",
     "hook",
     "open_udp",

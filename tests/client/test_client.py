@@ -14,7 +14,6 @@ import pytest
 from fragile import Fragile
 from inprocess import Served, offering, own, serving
 from labplane import BadRequest, Plugin, Request, Route, hook
-from labplane.api.openapi import document
 from labplane.client import VM, AsyncClient, Client, ClientError, Operations, Project, operation
 from labplane.plugins.loading import Candidate
 from labplane.settings import Settings
@@ -147,7 +146,7 @@ def everything(lab: Both) -> None:
     assert "vpcs" in [plugin["name"] for plugin in lab.plugins()]
     assert "lo" in lab.interfaces()
     assert lab.status()["projects"] == []
-    project = lab.create_project(name="Lab")
+    project = lab.create_project(name="Kernel")
     assert lab.projects() == [project] == [lab.project(project.project_id)]
     assert lab.update_project(project, name="Other").name == "Other"
     one = lab.create_vm(project, "fragile", "One", size=3)
@@ -193,7 +192,7 @@ def schema(found: Mapping[str, Any], content: Mapping[str, Any]) -> Validator:
 
 def test_the_client_says_and_expects_what_the_document_says(lab: Both, server: Served) -> None:
     """Each request is an operation of the document, with its body, its status and its reply; none is forgotten."""
-    found = document(server.lab)
+    found = server.lab.document()
     everything(lab)
     assert lab.asked == METHODS
     made = set()
@@ -235,7 +234,7 @@ def documented(schema: Mapping[str, Any]) -> set[type]:
 def test_the_types_of_the_client_are_those_of_the_document(
     cls: type, name: str, apart: set[str], server: Served
 ) -> None:
-    described = document(server.lab)["components"]["schemas"][name]
+    described = server.lab.document()["components"]["schemas"][name]
     members = {member: one for member, one in described["properties"].items() if member not in Fragile.properties}
     hints = get_type_hints(cls)
     assert members.keys() == hints.keys() - apart

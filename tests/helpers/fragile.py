@@ -10,6 +10,7 @@ from labplane import (
     ProcessDriver,
     Schema,
 )
+from labplane.kernel import Kernel
 from labplane.machines import lifecycle
 
 PROJECT = "00000000-0000-0000-0000-000000000001"
@@ -86,7 +87,7 @@ class Cat(ProcessDriver):
 class Bench:
     """A lab with an open project, and a VM of it on request."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Kernel) -> None:
         self.lab = lab
         fragile = lab.drivers["fragile"]
         assert isinstance(fragile, Fragile)
@@ -98,8 +99,11 @@ class Bench:
         async def show(vm: VM) -> None:
             vms.append(vm)
 
-        await lifecycle.create(self.lab, self.lab.drivers[kind], PROJECT, {"name": "A", **body}, show)
+        await self.make(kind, {"name": "A", **body}, show)
         return vms[0]
+
+    async def make(self, kind: str, body: dict[str, Any], show: Callable[[VM], Any], project_id: str = PROJECT) -> Any:
+        return await lifecycle.create(self.lab, self.lab.kinds[kind], self.lab._deleted, project_id, body, show)
 
     def leases(self) -> tuple[dict[int, Any], dict[int, Any]]:
         return dict(self.lab.consoles._owners), dict(self.lab.udp._owners)

@@ -12,7 +12,8 @@ import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
-from labplane import Driver, Lab, Plugin, hook
+from labplane import Driver, Plugin, hook
+from labplane.kernel import Kernel
 from labplane.plugins.loading import Candidate, installed
 from labplane.server.app import make_app
 from labplane.settings import Settings
@@ -51,7 +52,7 @@ class Served:
     loop: its event loop, in that thread.
     """
 
-    def __init__(self, lab: Lab, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, lab: Kernel, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self.lab = lab
         self.url = url
         self.loop = loop
@@ -87,7 +88,7 @@ def serving(
     **values: Any,
 ) -> Iterator[Served]:
     """A lab of `candidates` and the projects plugin, served over HTTP; around: wraps the application."""
-    lab = Lab(settings(tmp_path, **values), [PROJECTS, *candidates])
+    lab = Kernel(settings(tmp_path, **values), [PROJECTS, *candidates])
     config = uvicorn.Config(around(make_app(lab)), port=0, lifespan="on", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     loops: list[asyncio.AbstractEventLoop] = []

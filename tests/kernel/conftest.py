@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from fragile import PROJECT, Bench, Cat, Fragile, Test
 from inprocess import PROJECTS, offering, serving, settings
-from labplane import Lab, Request
+from labplane import Request
+from labplane.kernel import Kernel
 from slow import Arrivals, Lane, Slow
 
 
@@ -37,7 +38,7 @@ def bench(tmp_path: Path) -> Callable[[Test], None]:
 
     @asynccontextmanager
     async def made() -> AsyncIterator[Bench]:
-        lab = Lab(settings(tmp_path, strict=True), [PROJECTS, offering(Fragile, Cat)])
+        lab = Kernel(settings(tmp_path, strict=True), [PROJECTS, offering(Fragile, Cat)])
         await lab.start()
         try:
             create = next(r for r in lab.routes.routes if (r.method, r.path) == ("POST", "/v1/projects"))

@@ -11,8 +11,9 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from inprocess import PROJECTS, offering, own, serving, settings
-from labplane import VM, Conflict, Driver, Lab, Plugin, Route, hook
+from labplane import VM, Conflict, Driver, Plugin, Route, hook
 from labplane import kernel as room
+from labplane.kernel import Kernel
 from labplane.machines import lifecycle
 from labplane.plugins.loading import Candidate
 from labplane.server.app import make_app
@@ -32,7 +33,7 @@ class Idle(Driver):
 
 def test_one_failing_farewell_costs_the_others_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A-3: whatever a plugin does at the end, the others' projects are closed and their VMs ended."""
-    lab = Lab(settings(tmp_path), [PROJECTS, offering(Idle)])
+    lab = Kernel(settings(tmp_path), [PROJECTS, offering(Idle)])
     said: list[str] = []
 
     async def fail() -> None:
@@ -53,7 +54,7 @@ def test_one_failing_farewell_costs_the_others_nothing(tmp_path: Path, caplog: p
 
 
 def test_the_end_waits_for_operations_whose_clients_have_gone(tmp_path: Path) -> None:
-    lab = Lab(settings(tmp_path))
+    lab = Kernel(settings(tmp_path))
     ended: list[bool] = []
 
     async def operation() -> None:
@@ -73,7 +74,7 @@ def test_what_does_not_end_in_time_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(room, "SHUTDOWN_SECONDS", 0.05)
-    lab = Lab(settings(tmp_path))
+    lab = Kernel(settings(tmp_path))
     ends: list[int] = []
 
     async def main() -> None:
@@ -93,10 +94,10 @@ def test_vms_of_a_project_that_nobody_closed_are_removed_at_the_end(tmp_path: Pa
         def project_dir(self, project_id: str) -> Path | None:
             return tmp_path / project_id
 
-    lab = Lab(settings(tmp_path), [Candidate("keeper", lambda: Keeper), offering(Idle)])
+    lab = Kernel(settings(tmp_path), [Candidate("keeper", lambda: Keeper), offering(Idle)])
 
     async def main() -> None:
-        await lifecycle.create(lab, lab.drivers["idle"], "p", {"name": "A"}, VM.shown)
+        await lifecycle.create(lab, lab.kinds["idle"], lab._deleted, "p", {"name": "A"}, VM.shown)
         assert len(lab.vms) == 1
         await lab.end()
 
@@ -105,7 +106,7 @@ def test_vms_of_a_project_that_nobody_closed_are_removed_at_the_end(tmp_path: Pa
 
 
 def test_a_lab_that_no_server_runs_cannot_stop_itself(tmp_path: Path) -> None:
-    lab = Lab(settings(tmp_path))
+    lab = Kernel(settings(tmp_path))
     with pytest.raises(Conflict, match="cannot stop itself"):
         lab.shutdown()
     stopped: list[bool] = []
@@ -118,7 +119,7 @@ def test_a_reload_takes_over_what_can_change_and_says_what_cannot(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A-2."""
-    lab = Lab(settings(tmp_path), own())
+    lab = Kernel(settings(tmp_path), own())
     before = lab.settings
     lab.read_settings = lambda: settings(
         tmp_path, port=1, local=True, unclaimed_udp_seconds=5, plugins={"vpcs": {"program": "/opt/vpcs"}}
@@ -149,7 +150,7 @@ def unreadable() -> Any:
 def test_a_reload_of_bad_settings_is_a_conflict_and_changes_nothing(
     read: Callable[[], Any], words: str, tmp_path: Path
 ) -> None:
-    lab = Lab(settings(tmp_path), own())
+    lab = Kernel(settings(tmp_path), own())
     before = lab.settings
     lab.read_settings = read
     with pytest.raises(Conflict, match=words):
@@ -174,14 +175,14 @@ def test_the_directory_of_a_deleted_vm_goes_with_the_commit_unless_it_is_in_use_
 
 def test_a_creation_waits_until_the_directory_of_its_id_is_gone(tmp_path: Path) -> None:
     """Or a commit would delete the files of the new VM."""
-    lab = Lab(settings(tmp_path))
+    lab = Kernel(settings(tmp_path))
 
     async def main() -> None:
-        removed = lab.leftovers._being_removed["x"] = asyncio.Event()
-        waiting = asyncio.ensure_future(lab.leftovers.settle("x"))
+        removed = lab._deleted._being_removed["x"] = asyncio.Event()
+        waiting = asyncio.ensure_future(lab._deleted.settle("x"))
         await asyncio.sleep(0)
         assert not waiting.done()
-        lab.leftovers._being_removed.clear()
+        lab._deleted._being_removed.clear()
         removed.set()
         await waiting
 
@@ -215,7 +216,7 @@ def test_unknown_routes_and_crashes_of_the_application_itself_have_the_envelope(
 
             return Failing("late")
 
-    lab = Lab(settings(tmp_path), [Candidate("late", lambda: Late)])
+    lab = Kernel(settings(tmp_path), [Candidate("late", lambda: Late)])
 
     async def main() -> None:
         transport = httpx2.ASGITransport(make_app(lab), raise_app_exceptions=False)

@@ -14,6 +14,7 @@ from inprocess import Served, offering, serving, settings
 from labplane import VM, Conflict, Driver, Lab, Plugin, Request, Route, hook, supervision
 from labplane.errors import Fault
 from labplane.events import Events
+from labplane.kernel import Kernel
 from labplane.plugins.loading import Candidate
 from labplane.reports import Report
 from support import until
@@ -302,7 +303,7 @@ def test_in_a_strict_server_or_of_labplane_itself_it_does(distribution: str, str
     starter = Candidate("starter", lambda: Starter, distribution, "1")
 
     async def main() -> None:
-        lab = Lab(settings(tmp_path, strict=strict), [starter])
+        lab = Kernel(settings(tmp_path, strict=strict), [starter])
         with pytest.raises(Fault, match="failed at what it left for the start"):
             await lab.start()
         await lab.end()

@@ -104,8 +104,8 @@ def test_what_the_kit_needs_and_lacks_is_told_with_what_to_do(missing: str) -> N
 
 def test_a_server_loads_nothing_of_the_kit() -> None:
     program = (
-        "import json, sys\nfrom labplane.cli import main\nfrom labplane import lab, serving, plugins\n"
-        "[one.load() for one in plugins.installed() if one.distribution == 'labplane']\n"
+        "import json, sys\nfrom labplane import cli, server\nfrom labplane.plugins import loading\n"
+        "[one.load() for one in loading.installed() if one.distribution == 'labplane']\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

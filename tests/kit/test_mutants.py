@@ -50,7 +50,7 @@ CATCHES: Mapping[str, Catch] = {
     "NoDefaults": Catch("test_settings_that_are_not_given_have_their_defaults", "'count' was not given and is 0"),
     "IgnoredSetting": Catch("test_settings_that_are_given_are_answered", "'speed' was changed to 'fast'"),
     "MissingMember": Catch(OBJECT, "lacks speed, which the schema publishes"),
-    "WrongType": Catch(OBJECT, "'count' must be of type integer, not string"),
+    "WrongType": Catch(OBJECT, "'count' of the VM object: '3' is not of type 'integer'"),
     "NoNull": Catch(OBJECT, "no default and is not given is null"),
     "CrashingSetting": Catch("test_any_settings_that_fit_the_schema_make_a_vm_or_are_refused", "UnicodeEncodeError"),
     "CrashingUpdate": Catch(UPDATE, "ZeroDivisionError"),

@@ -1,4 +1,4 @@
-"""Two drivers without a fault, one that can do everything and one that can do nothing, pass."""
+"""Three drivers without a fault pass: one that can do everything, one that can do nothing, one that only talks."""
 
 from pathlib import Path
 
@@ -15,3 +15,10 @@ class TestReference(DriverTests):
 class TestPlain(DriverTests):
     kind = "specimen"
     options = ("--plugins-dir", str(FOLDER), "--config", str(FOLDER / "plain.toml"))
+
+
+class TestTalking(DriverTests):
+    """A console that is served by the kernel for a machine that is no program."""
+
+    kind = "specimen"
+    options = ("--plugins-dir", str(FOLDER), "--config", str(FOLDER / "talking.toml"))

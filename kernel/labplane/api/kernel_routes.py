@@ -1,28 +1,26 @@
-"""What the kernel answers for itself: its version, its plugins and the document of its API."""
+"""The kernel's own routes: its version, its plugins and the document of its API."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Scope
 
-from labplane.api.openapi import document
 from labplane.api.replies import JSONReply
 from labplane.api.route import JSON, Request, Route
 from labplane.errors import Conflict
+from labplane.reports import Report
+from labplane.settings import Settings
 from labplane.validation.schemas import PREFIX, Schema
-
-if TYPE_CHECKING:
-    from labplane.kernel import Lab
 
 FIRST_VERSION = "1.3.dev1"
 _DESKTOP_CLIENT = re.compile(rb"GNS3 QT Client v(1\.[0-9][0-9A-Za-z.]{0,20})")
 
 
-def own_schemas() -> Mapping[str, Schema]:
+def kernel_schemas() -> Mapping[str, Schema]:
     """Of the version (V-1, V-2), the error envelope (E-1) and the plugins' reports."""
     text: Schema = {"type": "string"}
     texts: Schema = {"type": "array", "items": text}
@@ -63,34 +61,43 @@ def version_for(scope: Scope, setting: str) -> str:
     return found[1].decode() if found else FIRST_VERSION
 
 
-def own_routes(lab: "Lab") -> list[Route]:
+def kernel_routes(
+    settings: Callable[[], Settings], reports: Callable[[], Iterable[Report]], document: Callable[[], Any]
+) -> list[Route]:
+    """The routes.
+
+    settings: gives the settings as they are now.
+    reports:  gives what became of each plugin.
+    document: makes the OpenAPI document, in JSON types.
+    """
+
     def version(request: Request) -> Any:
-        return {"version": version_for(request.scope, lab.settings.api_version), "local": lab.settings.local}
+        return {"version": version_for(request.scope, settings().api_version), "local": settings().local}
 
     def check_version(request: Request) -> Any:
-        wanted, ours = request.body["version"], version_for(request.scope, lab.settings.api_version)
+        wanted, ours = request.body["version"], version_for(request.scope, settings().api_version)
         if wanted != ours:
             raise Conflict(f"The client has version {wanted[:60]!r}, the server {ours!r}.")
         return {"version": wanted}
 
     def plugins(_: Request) -> Any:
-        return [asdict(report) for report in lab.plugins.reports]
+        return [asdict(report) for report in reports()]
 
     @cache
     def rendered() -> bytes:
-        return bytes(JSONReply(document(lab)).body)
+        return bytes(JSONReply(document()).body)
 
     def openapi(_: Request) -> Any:
         # Made when somebody asks first, and kept: once plugins are taken in it cannot change.
         return Response(rendered(), media_type=JSON)
 
     schema: Schema = {"$ref": PREFIX + "Version"}
-    reports: Schema = {"type": "array", "items": {"$ref": PREFIX + "Plugin"}}
+    listed: Schema = {"type": "array", "items": {"$ref": PREFIX + "Plugin"}}
     return [
         Route("GET", "/v1/version", version, None, schema, 200, "The API version that this server speaks"),
         Route(
             "POST", "/v1/version", check_version, schema, schema, 200, "Compare the client's version with it", (409,)
         ),
-        Route("GET", "/v1/plugins", plugins, None, reports, 200, "What became of each installed plugin"),
+        Route("GET", "/v1/plugins", plugins, None, listed, 200, "What became of each installed plugin"),
         Route("GET", "/v1/openapi.json", openapi, None, {"type": "object"}, 200, "This document"),
     ]

@@ -2,16 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labplane.api.route import JSON, UUID_PATTERN, WEBSOCKET, Route
 from labplane.errors import LabError
-from labplane.validation.schemas import PREFIX, Schema, replace_references
-
-if TYPE_CHECKING:
-    from labplane.kernel import Lab
+from labplane.validation.schemas import PREFIX, Schema, Schemas, replace_references
 
 _parameter = re.compile(r"{([a-z_]+)(?::([a-z]+))?}")
 
@@ -33,12 +30,18 @@ _SECURITY: Mapping[str, Schema] = {
 ALWAYS = (400, 403, 408, 413, 431, 500, 503)
 
 
-def document(lab: "Lab") -> dict[str, Any]:
-    """The document, in JSON types, of the routes that are offered, without WebSockets: OpenAPI has no word for them."""
-    routes = [route for route in lab.routes.routes if route.offered and route.method != WEBSOCKET]
+def document(routes: Iterable[Route], schemas: Schemas, *, with_token: bool) -> dict[str, Any]:
+    """The document, in JSON types, of the routes that are offered, without WebSockets: OpenAPI has no word for them.
+
+    schemas:    the registry that the routes' schemas refer to.
+    with_token: whether clients need the token.
+    """
+    routes = [route for route in routes if route.offered and route.method != WEBSOCKET]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(_plain(route.path), {})[route.method.lower()] = _operation(lab, route)
+        paths.setdefault(_plain(route.path), {})[route.method.lower()] = _operation(
+            route, schemas, with_token=with_token
+        )
     errors: list[type[LabError]] = [LabError, *dict(_errors()).values()]
     return {
         "openapi": "3.1.0",
@@ -51,11 +54,11 @@ def document(lab: "Lab") -> dict[str, Any]:
         },
         "tags": [{"name": name} for name in sorted({_tag(route) for route in routes})],
         "paths": paths,
-        **({"security": [{name: []} for name in _SECURITY]} if lab.settings.auth == "token" else {}),
+        **({"security": [{name: []} for name in _SECURITY]} if with_token else {}),
         "components": {
             "securitySchemes": _SECURITY,
             "schemas": {
-                name: _rewritten(schema, f"#/components/schemas/{name}") for name, schema in lab.schemas.named.items()
+                name: _rewritten(schema, f"#/components/schemas/{name}") for name, schema in schemas.named.items()
             },
             "responses": {
                 cls.__name__: {"description": _description(cls), **_content({"$ref": PREFIX + "Error"}, JSON, "")}
@@ -65,7 +68,7 @@ def document(lab: "Lab") -> dict[str, Any]:
     }
 
 
-def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
+def _operation(route: Route, schemas: Schemas, *, with_token: bool) -> dict[str, Any]:
     here = f"#/paths/{_plain(route.path).replace('~', '~0').replace('/', '~1')}/{route.method.lower()}"
     success: dict[str, Any] = {"description": "Done"}
     if route.reply is not None or route.media != JSON:
@@ -74,14 +77,14 @@ def _operation(lab: "Lab", route: Route) -> dict[str, Any]:
         "operationId": _operation_id(route),
         "tags": [_tag(route)],
         "summary": route.summary or f"{route.method} {route.path}",
-        "responses": {str(route.status): success, **_refusals(route, [401] if lab.settings.auth == "token" else [])},
+        "responses": {str(route.status): success, **_refusals(route, [401] if with_token else [])},
     }
     if parameters := [_path_parameter(name, kind) for name, kind in _parameter.findall(route.path)]:
         operation["parameters"] = parameters
     if route.streams:
         operation["requestBody"] = {"required": True, **_content({}, BYTES, "")}
     elif route.body is not None:
-        needed = not lab.schemas.compile(route.body, here).is_valid({})
+        needed = not schemas.compile(route.body, here).is_valid({})
         operation["requestBody"] = {"required": needed, **_content(route.body, JSON, f"{here}/requestBody")}
     elif route.method not in ("GET", "DELETE"):
         operation["requestBody"] = {"description": "Ignored", **_content({}, JSON, "")}

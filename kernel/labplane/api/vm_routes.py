@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.websockets import WebSocket
 
@@ -11,13 +11,13 @@ from labplane.api.route import UUID_PATTERN, WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
 from labplane.errors import Conflict, MethodNotAllowed
 from labplane.machines import lifecycle
+from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.driver import Driver
+from labplane.machines.kind import Kind
+from labplane.machines.lab import Lab
 from labplane.machines.vm import STOPPED, VM
 from labplane.net.nios import nio_schema
 from labplane.validation.schemas import PREFIX, Schema, check
-
-if TYPE_CHECKING:
-    from labplane.kernel import Lab
 
 UUID: Schema = {
     "type": "string",
@@ -43,7 +43,7 @@ class DriverError(ValueError):
     """A driver cannot be taken in; the text says why."""
 
 
-def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
+def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
     """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
     if not isinstance(driver, Driver):
         raise DriverError(f"drivers() must give labplane.Driver objects, not {driver!r}")
@@ -51,7 +51,7 @@ def check_driver(driver: Driver, taken: Mapping[str, Driver]) -> None:
     if not isinstance(kind, str) or not (kind.isascii() and kind.replace("_", "").isalnum() and kind.islower()):
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
     if kind in taken:
-        raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind]).__module__}")
+        raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind].driver).__module__}")
     for table in ("properties", "readonly", "nios"):
         for name, schema in getattr(driver, table).items():
             if table != "nios" and name in RESERVED:
@@ -114,24 +114,31 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
     }
 
 
-def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
+def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
     """Create, list, show, update and delete, the driver's actions, and plugging links in and out."""
-    vms = f"/v1/projects/{{project_id}}/{driver.kind}/vms"
+    driver, name = kind.driver, kind.driver.kind
+    vms = f"/v1/projects/{{project_id}}/{name}/vms"
     vm = vms + "/{vm_id}"
     nio = vm + "/adapters/{adapter:int}/ports/{port:int}/nio"
-    kind = driver.kind
 
     def schema(what: str) -> Schema:
         return {"$ref": PREFIX + schema_name(driver, what)}
 
     def route(method: str, path: str, endpoint: Callable[..., Any], summary: str, **more: Any) -> Route:
-        return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {kind} VM", **more)
+        return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {name} VM", **more)
 
     shown = {"reply": schema("VM")}
     plugged = {"body": schema("NIO"), "reply": schema("NIO")}
     routes = [
         route(
-            "POST", vms, partial(_create, lab), "Create", body=schema("Create"), **shown, status=201, refusals=(409,)
+            "POST",
+            vms,
+            partial(_create, lab, kind, deleted),
+            "Create",
+            body=schema("Create"),
+            **shown,
+            status=201,
+            refusals=(409,),
         ),
         Route(
             "GET",
@@ -140,11 +147,11 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
             None,
             {"type": "array", "items": schema("VM")},
             200,
-            f"List {kind} VMs",
+            f"List {name} VMs",
         ),
         route("GET", vm, _show, "Show", **shown),
         route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
-        route("DELETE", vm, partial(_delete, lab), "Delete", status=204),
+        route("DELETE", vm, partial(_delete, deleted), "Delete", status=204),
         route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
         route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
     ]
@@ -157,11 +164,11 @@ def vm_routes(lab: "Lab", driver: Driver) -> list[Route]:
     return routes
 
 
-async def _create(lab: "Lab", driver: Driver, request: Request) -> Any:
-    return await lifecycle.create(lab, driver, request.project_id, request.body, VM.shown)
+async def _create(lab: Lab, kind: Kind, deleted: DeletedDirs, _: Driver, request: Request) -> Any:
+    return await lifecycle.create(lab, kind, deleted, request.project_id, request.body, VM.shown)
 
 
-async def _list(lab: "Lab", driver: Driver, request: Request) -> Any:
+async def _list(lab: Lab, driver: Driver, request: Request) -> Any:
     vms = [vm for vm in lab.vms.of(request.project_id) if vm.driver is driver and vm.listed]
     return [await vm.shown() for vm in vms]
 
@@ -176,9 +183,9 @@ async def _update(driver: Driver, request: Request) -> Any:
     return await vm.shown()
 
 
-async def _delete(lab: "Lab", driver: Driver, request: Request) -> None:
+async def _delete(deleted: DeletedDirs, driver: Driver, request: Request) -> None:
     vm = _vm(driver, request)
-    lab.leftovers.add(vm)
+    deleted.add(vm)
     await lifecycle.remove(vm)
 
 

@@ -14,7 +14,7 @@ from labplane import settings as settings_room
 from labplane.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from labplane.kernel import Lab
+    from labplane.kernel import Kernel
 
 _config = click.option(
     "--config",
@@ -106,9 +106,7 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
 @_plugins_dir
 def openapi(config: Path | None, plugins_dir: str | None) -> None:
     """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
-    from labplane.api.openapi import document
-
-    click.echo(json.dumps(document(_lab(config, plugins_dir)), indent=4, sort_keys=True))
+    click.echo(json.dumps(_lab(config, plugins_dir).document(), indent=4, sort_keys=True))
 
 
 @main.command("new-plugin")
@@ -148,14 +146,14 @@ def demo(url: str | None, exits: bool, switch: bool) -> None:
     sys.exit(play(url, exits, click.echo, switch=switch))
 
 
-def _lab(config: Path | None, plugins_dir: str | None) -> "Lab":
+def _lab(config: Path | None, plugins_dir: str | None) -> "Kernel":
     """A lab that is not served, silent, in which plugins may fail."""
-    from labplane.kernel import Lab
+    from labplane.kernel import Kernel
     from labplane.plugins.files import available
 
     logging.disable(logging.CRITICAL)
     try:
         settings = replace(settings_room.read(config, os.environ, {"plugins_dir": plugins_dir}), strict=False)
-        return Lab(settings, available(settings))
+        return Kernel(settings, available(settings))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None

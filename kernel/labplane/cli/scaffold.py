@@ -18,7 +18,7 @@ from packaging.version import Version
 from labplane.machines import driver
 
 if TYPE_CHECKING:
-    from labplane.kernel import Lab
+    from labplane.kernel import Kernel
 
 PREFIX = "labplane-"
 KIND = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
@@ -59,7 +59,7 @@ class ScaffoldError(Exception):
 
 
 def new_plugin(
-    distribution: str, flavour: Flavour, lab: "Lab", version: str, *, parent: Path, kind: str | None = None
+    distribution: str, flavour: Flavour, lab: "Kernel", version: str, *, parent: Path, kind: str | None = None
 ) -> Path:
     """Write the distribution into a directory of its name below `parent`, whole or not at all; that directory.
 
@@ -130,7 +130,7 @@ def _name(distribution: str, flavour: Flavour, kind: str | None) -> str:
     return name
 
 
-def _check_free(name: str, flavour: Flavour, lab: "Lab") -> None:
+def _check_free(name: str, flavour: Flavour, lab: "Kernel") -> None:
     for report in lab.plugins.reports:
         if name == report.name or name in report.kinds:
             what = f"The kind {name!r}" if flavour.has_kind else f"The name {name!r}"

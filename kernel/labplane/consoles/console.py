@@ -1,13 +1,9 @@
 """One console, many viewers: all see the same session, a newcomer also what went before, and nobody can hold it up."""
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
-
-from labplane.consoles.telnet import Telnet
 
 HEAD = 2 * 1024
 TAIL = 16 * 1024
@@ -44,7 +40,6 @@ class Console:
         farewell: bytes = b"Good-bye",
         most: int = 64,
     ) -> None:
-        self.address: tuple[str, int] | None = None
         self._write = write
         self._leave_on = leave_on or None
         self._most = most
@@ -57,50 +52,12 @@ class Console:
         self._typist: Viewer | None = None
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._server: asyncio.Server | None = None
         self._closed = False
 
     @property
     def viewers(self) -> int:
         """How many viewers see the output."""
         return len(self._viewers)
-
-    async def listen(self, host: str, port: int) -> None:
-        """Accept telnet viewers at `host` and `port` (0: any free one), from now on there alone; those connected stay.
-
-        Raises OSError when the address cannot be had; the console then listens where it did. Raises RuntimeError when
-        the console is closed.
-        """
-        async with self.moved(host, port):
-            pass
-
-    @asynccontextmanager
-    async def moved(self, host: str, port: int) -> AsyncIterator[None]:
-        """Meanwhile listen there too, afterwards there alone; where it did alone, if what happens meanwhile fails.
-
-        Raises as `listen` does, before anything has changed.
-        """
-        if self._closed:
-            raise RuntimeError("a closed console does not listen again")
-        if self.address == (host, port):
-            yield
-            return
-        server = await asyncio.get_running_loop().create_server(lambda: Telnet(self), host, port)
-        try:
-            if self._closed:
-                raise RuntimeError("the console was closed while it began to listen")
-            yield
-        except BaseException:
-            await _stop(server)
-            raise
-        if self._closed:
-            await _stop(server)
-            return
-        address = server.sockets[0].getsockname()
-        self.address = address[0], address[1]
-        former, self._server = self._server, server
-        if former is not None:
-            await _stop(former)
 
     def feed(self, data: bytes) -> None:
         """Show what the emulator printed to everyone; to be called on the event loop."""
@@ -122,18 +79,13 @@ class Console:
         if not (held and keep == len(shown)):
             self._hold_on()
 
-    async def close(self) -> None:
-        """Stop listening and hang up on everyone, after what they have coming as far as their sockets take it.
+    def close(self) -> None:
+        """Hang up on all viewers, after the output that they have coming as far as their sockets take it.
 
-        When it returns the address can be bound again; it waits for nobody to hang up in turn, see `empty`. May be
-        called again.
+        It waits for no viewer to hang up in turn, see `empty`. It may be called again.
         """
         self._show_held()
         self._closed = True
-        self.address = None
-        server, self._server = self._server, None
-        if server is not None:
-            await _stop(server)
         self._leaving.update(self._viewers)
         for viewer in tuple(self._viewers):
             self._hang_up(viewer)
@@ -235,8 +187,3 @@ class Scrollback:
 def _overlap(text: bytes, words: bytes) -> int:
     """How many bytes at the end of `text` could be the beginning of `words`."""
     return next((n for n in range(min(len(text), len(words) - 1), 0, -1) if text.endswith(words[:n])), 0)
-
-
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    await asyncio.sleep(0)  # uvloop lets go of the sockets one turn later

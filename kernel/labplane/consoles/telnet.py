@@ -1,7 +1,5 @@
 """A console's viewer over telnet or bare TCP: the protocol is telnetlib3's, its meaning to a console is here."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
@@ -9,15 +7,14 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from telnetlib3.server_base import BaseServer
 from telnetlib3.stream_reader import TelnetReader
 from telnetlib3.stream_writer import TelnetWriter
 from telnetlib3.telopt import BRK, DO, EC, ECHO, IP, SGA, WILL
 
-if TYPE_CHECKING:
-    from labplane.consoles.console import Console
+from labplane.consoles.console import Console
 
 BACKLOG = 256 * 1024
 FAREWELL = 0.5

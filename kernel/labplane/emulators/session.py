@@ -1,9 +1,11 @@
-"""A running program with what belongs to it: its process, its console and its log."""
+"""One run of a machine that has a console: what runs, its console and its log together."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from labplane.consoles.console import Console
+from labplane.consoles.listener import Listener
 from labplane.emulators.confinement import Needs
 from labplane.emulators.logfile import LogFile
 from labplane.emulators.terminals import Process, Terminals
@@ -12,13 +14,35 @@ from labplane.emulators.users import User
 LAST_WORDS = 512
 
 
-class Session:
-    """One run of a program, from the opening of its console to its end.
+class Running(Protocol):
+    """Anything that runs behind a console: a program on a terminal, or a machine that its driver makes itself.
 
-    process:    what runs, a `Process`; None until it was started.
-    console:    where viewers watch and type.
-    last_words: the last bytes that it printed, up to 512.
-    on_exit:    called with the returncode when the program ends, by itself or not.
+    It prints by calling `Session.printed`, and tells its end, by itself or not, once, by calling `Session.ended`.
+    """
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, then the code with which it ended; negative for a signal."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take the bytes that viewers typed. It must not block."""
+        ...
+
+    async def stop(self) -> Any:
+        """End it. When this returns, it has told its end. It may be called again."""
+        ...
+
+
+class Session:
+    """One run of a machine, from the opening of its console to its end.
+
+    running:    the program or machine behind the console; None until it was started.
+    process:    the same if it is a program on a terminal, a `Process`; else None.
+    console:    what viewers watch and type at.
+    listener:   the address of the console for telnet.
+    last_words: the last bytes that were printed, at most 512.
+    on_exit:    called with the returncode when it ends, by itself or not.
     complain:   called with a sentence when something of less weight goes wrong.
     """
 
@@ -32,8 +56,10 @@ class Session:
         complain: Callable[[str], None],
         most_viewers: int = 64,
     ) -> None:
+        self.running: Running | None = None
         self.process: Process | None = None
         self.console = Console(self._type, leave_on=leave_on, most=most_viewers)
+        self.listener = Listener(self.console)
         self.last_words = b""
         self._log_path = log
         self._log: LogFile | None = None
@@ -43,17 +69,21 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """True from the program's start to its end."""
-        return self.process is not None and self.process.returncode is None
+        """True from the start of what runs to its end."""
+        return self.running is not None and self.running.returncode is None
 
     @property
     def last_line(self) -> str:
-        """The last line that the program printed, empty if none."""
+        """The last line that was printed, empty if none."""
         return self.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
 
     def open_log(self) -> None:
         """Begin the log. Raises OSError."""
         self._log = LogFile(self._log_path, self._complain)
+
+    def run(self, running: Running) -> None:
+        """Put `running` behind the console: it gets the bytes that viewers type, and is stopped with the session."""
+        self.running = running
 
     async def spawn(
         self,
@@ -65,42 +95,44 @@ class Session:
         user: User | None,
         timer_slack: float = 0.0,
     ) -> Process:
-        """Start the program, see `Terminals.spawn`. Raises OSError when it cannot be executed."""
+        """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
         self.process = await terminals.spawn(
             command,
             cwd=cwd,
-            on_output=self._printed,
-            on_exit=lambda returncode: self._on_exit(self, returncode),
+            on_output=self.printed,
+            on_exit=self.ended,
             needs=needs,
             user=user,
             timer_slack=timer_slack,
         )
+        self.run(self.process)
         return self.process
 
-    def give_way(self) -> None:
-        """To be called once the program is up, see `Process.give_way`."""
-        if self.process is not None:
-            self.process.give_way()
-
-    async def close(self) -> None:
-        """End what still runs and close what is still open. Idempotent."""
-        if self.process is not None:
-            await self.process.stop()
-        await self.console.close()
-        if self._log is not None:
-            self._log.close()
-
-    async def finish(self) -> None:
-        """Close, and stay until the viewers have read the last of it and left."""
-        await self.close()
-        await self.console.empty()
-
-    def _type(self, data: bytes) -> None:
-        if self.process is not None:
-            self.process.write(self._typed(data))
-
-    def _printed(self, data: bytes) -> None:
+    def printed(self, data: bytes) -> None:
+        """Show `data` on the console and write it to the log. To be called on the event loop."""
         self.last_words = (self.last_words + data)[-LAST_WORDS:]
         if self._log is not None:
             self._log.write(data)
         self.console.feed(data)
+
+    def ended(self, returncode: int) -> None:
+        """Take note that what ran has ended, for whatever reason."""
+        self._on_exit(self, returncode)
+
+    async def close(self) -> None:
+        """Stop what still runs and close what is still open. It may be called again."""
+        if self.running is not None:
+            await self.running.stop()
+        await self.listener.close()
+        self.console.close()
+        if self._log is not None:
+            self._log.close()
+
+    async def finish(self) -> None:
+        """Close, and return when the viewers have read the last of it and left."""
+        await self.close()
+        await self.console.empty()
+
+    def _type(self, data: bytes) -> None:
+        if self.running is not None:
+            self.running.write(self._typed(data))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from labplane.machines.vm import VM
 
 
-class Leftovers:
+class DeletedDirs:
     """Which directories a commit may remove, by project and VM id."""
 
     def __init__(self) -> None:

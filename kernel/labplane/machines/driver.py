@@ -1,4 +1,4 @@
-"""What a driver author subclasses: `Driver` for anything, `ProcessDriver` for an emulator that is a program."""
+"""The classes that authors of drivers derive from: `Driver`, `ConsoleDriver` and `ProcessDriver`."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
-    from labplane.kernel import Lab
+    from labplane.machines.lab import Lab
     from labplane.machines.vm import VM
 
 
@@ -85,17 +85,106 @@ class Driver(ABC):
         """`vm`, stopped, is gone for good. The kernel takes ports and console back itself."""
 
 
-class ProcessDriver(Driver):
+class ConsoleDriver(Driver):
+    """A driver whose VMs have a console with telnet, WebSocket, viewers, scrollback and a log. `launch` starts one.
+
+    leave_on: output that means: the viewer that typed last wants to leave the console.
+
+    ``start``, ``stop``, ``reload``, the console, the log and taking note of the end are done.
+    """
+
+    leave_on: ClassVar[bytes | None] = None
+
+    async def prepare(self, vm: "VM") -> None:
+        """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
+
+    @abstractmethod
+    async def launch(self, vm: "VM", session: Session) -> None:
+        """Start the machine and put it behind the console with ``session.run``; return when it is up.
+
+        The machine is a `Running`: it gets the keys that viewers type, prints with ``session.printed``, and tells its
+        end with ``session.ended``. Raises Conflict when it lacks something that it needs.
+        """
+
+    def typed(self, data: bytes) -> bytes:
+        """The part of the `data` that console viewers typed that shall reach the machine."""
+        return data
+
+    async def start(self, vm: "VM") -> None:
+        """S-1 to S-3: when it returns the machine runs and its console listens."""
+        await self.prepare(vm)
+        await self.bring_up(vm)
+
+    async def stop(self, vm: "VM") -> None:
+        """S-5: end the machine; a program gets SIGTERM, and SIGKILL after 3 seconds."""
+        if vm.session is not None:
+            await vm.session.close()
+
+    async def reload(self, vm: "VM") -> None:
+        """S-6: stop, then start. A VM that cannot start again is not stopped either."""
+        await self.prepare(vm)
+        await self.stop(vm)
+        await self.bring_up(vm)
+
+    async def bring_up(self, vm: "VM") -> None:
+        """Launch the machine and open its console; nothing of it remains when that fails."""
+        await self.stop(vm)
+        if not vm.dir.is_dir():
+            await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
+        vm.session = Session(
+            vm.dir / f"{self.kind}.log",
+            typed=lambda data: self._typed(vm, data),
+            leave_on=self.leave_on,
+            on_exit=vm.ended,
+            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
+            most_viewers=self.lab.settings.max_viewers,
+        )
+        vm.session.open_log()
+        opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started
+        try:
+            await self.launch(vm, vm.session)
+            if not vm.session.alive:
+                raise Conflict(
+                    f"{vm} ended as soon as it was started. Its last words: {vm.session.last_line or 'none'}"
+                )
+            await opening
+        except BaseException:
+            await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
+            await vm.session.close()
+            raise
+
+    def _typed(self, vm: "VM", data: bytes) -> bytes:
+        try:
+            return vm.run(self.typed, data)
+        except LabError:  # a viewer is no client that could be answered
+            return b""
+
+    async def _open(self, vm: "VM", session: Session) -> None:
+        if vm.console is None:
+            return
+        port, host = vm.console, self.lab.settings.console_host
+        await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
+        try:
+            await session.listener.listen(host, port)
+        except OSError as error:
+            raise Conflict(
+                f"The console port {port} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
+                "Give the VM another console or end the program that has it."
+            ) from None
+        except RuntimeError:
+            raise Conflict(f"{vm} ended while it was started.") from None
+
+
+class ProcessDriver(ConsoleDriver):
     """A driver whose VM is one program on a terminal. `command` is the only thing to write.
 
     confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
               system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`. Its
               loader is a way out, as far as reading goes, for a program that can be told to call it with arguments.
-    leave_on: output that means: the viewer who typed last wants to leave the console.
     timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
                  less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
 
-    ``start``, ``stop``, ``reload``, the console, the log and watching for its end are done. The terminal is the
+    All that `ConsoleDriver` does is done, and watching for the program's end. The terminal is the
     program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
     ``TERM=vt100``. When the server goes away, however, so does the terminal, and with it a program that heeds SIGHUP or
     the end of its input.
@@ -103,7 +192,6 @@ class ProcessDriver(Driver):
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
-    leave_on: ClassVar[bytes | None] = None
     timer_slack: ClassVar[float] = 0.0
 
     @abstractmethod
@@ -121,9 +209,6 @@ class ProcessDriver(Driver):
     def is_confined(self) -> bool:
         """Whether its programs are confined on this server."""
         return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
-
-    async def prepare(self, vm: "VM") -> None:
-        """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
 
     async def launch(self, vm: "VM", session: Session) -> None:
         """Start the program and return when it is up; raise Conflict when it lacks what it needs.
@@ -149,75 +234,12 @@ class ProcessDriver(Driver):
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
         vm.command_line = " ".join(command)
 
-    def typed(self, data: bytes) -> bytes:
-        """What of the `data` that console viewers typed shall reach the program."""
-        return data
+    async def bring_up(self, vm: "VM") -> None:
+        """Launch the program and open its console; then it makes way for the server, see `Process.give_way`."""
+        await super().bring_up(vm)
+        if vm.session is not None and vm.session.process is not None:
+            vm.session.process.give_way()
 
     async def show(self, vm: "VM") -> Mapping[str, Any]:
         """As in `Driver`, and the command line."""
         return {**await super().show(vm), "command_line": vm.command_line}
-
-    async def start(self, vm: "VM") -> None:
-        """S-1 to S-3: when it returns the program is alive and its console listens."""
-        await self.prepare(vm)
-        await self.bring_up(vm)
-
-    async def stop(self, vm: "VM") -> None:
-        """S-5: SIGTERM, and SIGKILL after 3 seconds."""
-        if vm.session is not None:
-            await vm.session.close()
-
-    async def reload(self, vm: "VM") -> None:
-        """S-6: stop, then start. What cannot start again is not stopped either."""
-        await self.prepare(vm)
-        await self.stop(vm)
-        await self.bring_up(vm)
-
-    async def bring_up(self, vm: "VM") -> None:
-        """Launch the program and open its console; nothing of it remains when that fails."""
-        await self.stop(vm)
-        if not vm.dir.is_dir():
-            await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
-        vm.session = Session(
-            vm.dir / f"{self.kind}.log",
-            typed=lambda data: self._typed(vm, data),
-            leave_on=self.leave_on,
-            on_exit=vm.ended,
-            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
-            most_viewers=self.lab.settings.max_viewers,
-        )
-        opening = self.lab.background(self._open(vm, vm.session))  # while the program is being started
-        try:
-            await self.launch(vm, vm.session)
-            if not vm.session.alive:
-                raise Conflict(
-                    f"{vm} ended as soon as it was started. Its last words: {vm.session.last_line or 'none'}"
-                )
-            await opening
-            vm.session.give_way()
-        except BaseException:
-            await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
-            await vm.session.close()
-            raise
-
-    def _typed(self, vm: "VM", data: bytes) -> bytes:
-        try:
-            return vm.run(self.typed, data)
-        except LabError:  # there is nobody to tell
-            return b""
-
-    async def _open(self, vm: "VM", session: Session) -> None:
-        session.open_log()
-        if vm.console is None:
-            return
-        port, host = vm.console, self.lab.settings.console_host
-        await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
-        try:
-            await session.console.listen(host, port)
-        except OSError as error:
-            raise Conflict(
-                f"The console port {port} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
-                "Give the VM another console or end the program that has it."
-            ) from None
-        except RuntimeError:
-            raise Conflict(f"{vm} ended while it was started.") from None

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
-from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
+from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
 from labplane.net.rhost import resolve_rhost
 
 if TYPE_CHECKING:
-    from labplane.kernel import Lab
-    from labplane.machines.driver import Driver
+    from labplane.machines.kind import Kind
+    from labplane.machines.lab import Lab
 
 log = logging.getLogger("labplane")
 
 
 async def create(
-    lab: "Lab", driver: "Driver", project_id: str, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]
+    lab: "Lab",
+    kind: "Kind",
+    deleted: DeletedDirs,
+    project_id: str,
+    body: Mapping[str, Any],
+    show: Callable[[VM], Awaitable[Any]],
 ) -> Any:
     """`show` of a new VM, or of the one of that id if the project has it already (M-6), with its lock held.
 
@@ -30,25 +36,25 @@ async def create(
     given = body.get("vm_id")
     vm_id = given.lower() if isinstance(given, str) else str(uuid4())
     while (known := lab.vms.get(vm_id)) is not None:
-        if known.project_id != project_id or known.driver is not driver:
+        if known.project_id != project_id or known.driver is not kind.driver:
             raise Conflict(f"The vm_id {vm_id} belongs to {known} of project {known.project_id}.")
         async with known.lock:
             if not known.gone:
                 return await show(known)
-    await lab.leftovers.settle(vm_id)
+    await deleted.settle(vm_id)
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
     if len(lab.vms.of(project_id)) >= lab.settings.max_vms:
         raise Conflict(
             f"The project has {lab.settings.max_vms} VMs, which is all that the settings allow; delete one first."
         )
-    vm = VM(lab, driver, project_id, vm_id, body["name"])
+    vm = VM(lab, kind, project_id, vm_id, body["name"])
     async with vm.lock:
         lab.vms.add(vm)
         try:
             existed = await _bring_up(vm, body)
         except BaseException:
-            vm.gone = True
+            vm.phase = Phase.GONE
             lab.vms.discard(vm)
             raise
         try:
@@ -58,8 +64,8 @@ async def create(
             if not existed:
                 await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
             raise
-        vm.listed = True
-        lab.leftovers.forget(vm)
+        vm.phase = Phase.READY
+        deleted.forget(vm)
         vm.announce("vm.created")
         return shown
 
@@ -146,7 +152,7 @@ async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
     if vm.session is None:
         raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
     try:
-        await stack.enter_async_context(vm.session.console.moved(vm.lab.settings.console_host, port))
+        await stack.enter_async_context(vm.session.listener.moved(vm.lab.settings.console_host, port))
     except OSError:
         raise Conflict(f"The console port {port} is in use by another program.") from None
 
@@ -219,11 +225,11 @@ def _started(vm: VM) -> None:
 @contextmanager
 def _on_purpose(vm: VM) -> Iterator[None]:
     """A program of `vm` that ends meanwhile does not end by itself."""
-    vm.on_purpose = True
+    before, vm.phase = vm.phase, Phase.ENDING
     try:
         yield
     finally:
-        vm.on_purpose = False
+        vm.phase = before
 
 
 async def plug(vm: VM, port: Port, nio: NIO) -> None:
@@ -279,7 +285,7 @@ async def remove(vm: VM) -> None:
     told = vm.listed and lab.events.wanted(vm.project_id)
     last = await vm.last_shown() if told else None
     await _farewell(vm, driver.removed)
-    vm.gone = True
+    vm.phase = Phase.GONE
     lab.vms.discard(vm)
     if vm.console is not None:
         lab.consoles.release(vm.console, vm)

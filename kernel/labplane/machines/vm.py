@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
+from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError, NotFound
@@ -11,8 +13,9 @@ from labplane.net.nios import NIO, Port
 
 if TYPE_CHECKING:
     from labplane.emulators.session import Session
-    from labplane.kernel import Lab
     from labplane.machines.driver import Driver
+    from labplane.machines.kind import Kind
+    from labplane.machines.lab import Lab
 
 log = logging.getLogger("labplane")
 
@@ -21,6 +24,20 @@ STARTED = "started"
 SUSPENDED = "suspended"
 
 Result = TypeVar("Result")
+
+
+class Phase(Enum):
+    """Where a VM is in its life."""
+
+    MAKING = "in the making: its id is taken, and lists leave it out"
+    READY = "there for requests"
+    ENDING = "there, and its program is being ended on request"
+    GONE = "deleted, or never made whole"
+
+
+def directory_of(lab: "Lab", project_id: str, kind: str, vm_id: str) -> Path:
+    """The working directory of a VM (C-3)."""
+    return lab.project_dir(project_id).joinpath("project-files", kind, vm_id)
 
 
 class VM:
@@ -35,34 +52,43 @@ class VM:
     console:  its TCP port, None for a kind without consoles.
     nios:     what is plugged in, by (adapter, port).
     status:   "stopped", "started" or "suspended"; who listens is told when it changes.
-    listed:   False while it is in the making; lists leave it out.
+    phase:    where it is in its life, a `Phase`.
     data:     for the driver's own notes; the kernel never looks.
     session:  the program that it runs or last ran, when its driver is a ProcessDriver.
     lock:     held by whatever request or project operation works on the VM; it is fair (L-1).
     """
 
-    def __init__(self, lab: "Lab", driver: "Driver", project_id: str, vm_id: str, name: str) -> None:
+    def __init__(self, lab: "Lab", kind: "Kind", project_id: str, vm_id: str, name: str) -> None:
         self.lab = lab
-        self.driver = driver
+        self.driver: Driver = kind.driver
         self.project_id = project_id
         self.id = vm_id
         self.name = name
-        self.dir = lab.vm_dir(project_id, driver.kind, vm_id)
+        self.dir = directory_of(lab, project_id, kind.driver.kind, vm_id)
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
+        self._kind = kind
         self._status = STOPPED
         self.data: dict[str, Any] = {}
         self.session: Session | None = None
         self.command_line = ""
         self.lock = asyncio.Lock()
-        self.listed = False
-        self.gone = False
-        self.on_purpose = False
+        self.phase = Phase.MAKING
         self._news: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         return f"{self.driver.kind} {self.name!r} ({self.id})"
+
+    @property
+    def listed(self) -> bool:
+        """False while it is in the making, and when it is gone: lists leave it out."""
+        return self.phase in (Phase.READY, Phase.ENDING)
+
+    @property
+    def gone(self) -> bool:
+        """True once it was deleted, or could not be made."""
+        return self.phase is Phase.GONE
 
     @property
     def status(self) -> str:
@@ -132,16 +158,12 @@ class VM:
         return own
 
     async def supervised(self, operation: Coroutine[Any, Any, Result]) -> Result:
-        """What `operation`, the call of a method of the driver with this VM, returns. Raises LabError only."""
-        what = f"{getattr(operation, '__name__', 'work')} of {self}"
-        owner = self.lab.owners[self.driver.kind]
-        return await self.lab.supervisor.call(owner, what, operation, project_id=self.project_id)
+        """The result of `operation`, a coroutine of the driver for this VM. Raises LabError only."""
+        return await self._kind.call(operation, self, self.project_id)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """What a plain method of the driver returns. Raises LabError only."""
-        what = f"{function.__name__} of {self}"
-        owner = self.lab.owners[self.driver.kind]
-        return self.lab.supervisor.run(owner, what, function, *arguments, project_id=self.project_id)
+        """The result of a plain method of the driver. Raises LabError only."""
+        return self._kind.run(function, *arguments, vm=self, project_id=self.project_id)
 
     def require_kind(self, driver: "Driver") -> None:
         """Raise NotFound unless it is `driver` that runs this VM."""
@@ -151,7 +173,7 @@ class VM:
     def ended(self, session: "Session", returncode: int) -> None:
         """To be told by the driver's program when it ends, for whatever reason (S-7)."""
         if session is self.session:
-            if self.status != STOPPED and not self.on_purpose:
+            if self.status != STOPPED and self.phase is not Phase.ENDING:
                 how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
                 self.tell("error" if returncode else "info", f"{self} ended {how}.")
             self.status = STOPPED

@@ -10,8 +10,8 @@ from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
     from labplane.api.route import Route
-    from labplane.kernel import Lab
     from labplane.machines.driver import Driver
+    from labplane.machines.lab import Lab
 
 NAMESPACE = "labplane"
 

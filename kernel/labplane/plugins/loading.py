@@ -6,21 +6,20 @@ import logging
 import textwrap
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pluggy
 
 from labplane.api.route import Route
 from labplane.machines.driver import Driver
+from labplane.machines.lab import Lab
 from labplane.plugins.contract import HOOKS, NAMESPACE, Hooks, Plugin
 from labplane.reports import Report
-from labplane.validation.schemas import Schema, SchemaError, check, complaint
-
-if TYPE_CHECKING:
-    from labplane.kernel import Lab
+from labplane.validation.schemas import Schema, SchemaError, Schemas, check, complaint
 
 log = logging.getLogger("labplane")
 
@@ -61,16 +60,29 @@ def _candidate(point: EntryPoint) -> Candidate:
     return Candidate(point.name, point.load, point.dist.name, point.dist.version, point.group)
 
 
+class Host(Protocol):
+    """The part of the kernel that takes in what plugins bring."""
+
+    schemas: Schemas
+
+    def compile(
+        self, owner: Report | None, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas
+    ) -> Callable[[], None]: ...
+
+    def all_or_nothing(self, newcomer: Report) -> AbstractContextManager[None]: ...
+
+
 class Plugins:
     """The plugins of one lab.
 
     reports: one for each candidate, in order.
     """
 
-    def __init__(self, lab: "Lab") -> None:
+    def __init__(self, lab: Lab, host: Host) -> None:
         self.reports: list[Report] = []
         self.config_schemas: dict[str, Mapping[str, Schema]] = {}
         self._lab = lab
+        self._host = host
         self._configs: dict[str, dict[str, Any]] = {}
         self._manager = pluggy.PluginManager(NAMESPACE)
         self._manager.add_hookspecs(Hooks)
@@ -132,15 +144,15 @@ class Plugins:
         for key, schema in cls.settings.items():
             check(schema, f"the setting {key}")
         config = self._config(name, cls.settings, self._lab.settings.plugins)
-        with self._lab.all_or_nothing(report):
+        with self._host.all_or_nothing(report):
             plugin = cls(self._lab, MappingProxyType(config))
             try:
                 self._register(plugin, report)
-                schemas = self._lab.schemas.copy()
+                schemas = self._host.schemas.copy()
                 schemas.add(self._ask("schemas", plugin, Mapping) if "schemas" in hooks else {})
                 drivers = list(self._ask("drivers", plugin, Iterable) if "drivers" in hooks else ())
                 routes = list(self._ask("routes", plugin, Iterable) if "routes" in hooks else ())
-                merge = self._lab.compile(report, drivers, routes, schemas)
+                merge = self._host.compile(report, drivers, routes, schemas)
             except BaseException:
                 if self._manager.has_plugin(name):  # register may have stopped half-way
                     self._manager.unregister(plugin, name)
@@ -175,7 +187,7 @@ class Plugins:
     def _config(self, name: str, schemas: Mapping[str, Schema], tables: Mapping[str, Any]) -> dict[str, Any]:
         given = tables.get(name, {})
         whole: Schema = {"type": "object", "properties": schemas, "additionalProperties": False}
-        if reason := complaint(self._lab.schemas.compile(whole, f"the settings of {name}"), given, "the table"):
+        if reason := complaint(self._host.schemas.compile(whole, f"the settings of {name}"), given, "the table"):
             raise PluginError(f"[plugins.{name}] in {self._lab.settings.source}: {reason}")
         defaults = {key: schema["default"] for key, schema in schemas.items() if "default" in schema}
         return defaults | dict(given)

@@ -1,6 +1,6 @@
 """A lab on a socket: which clients get in, and within which limits. For programs that embed labplane, and commands."""
 
-from labplane.kernel import Lab
+from labplane.kernel import Kernel
 from labplane.plugins.files import available
 from labplane.plugins.loading import PluginError
 from labplane.server.app import make_app
@@ -12,7 +12,7 @@ from labplane.settings import read as read_settings
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "Exposed",
-    "Lab",
+    "Kernel",
     "PluginError",
     "Settings",
     "SettingsError",

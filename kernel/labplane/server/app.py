@@ -15,14 +15,14 @@ from starlette.responses import Response
 from labplane.api.replies import JSONReply, crash, envelope
 from labplane.api.websockets import socket_routes
 from labplane.errors import NotFound
-from labplane.kernel import Lab
+from labplane.kernel import Kernel
 from labplane.server.auth import Gate
 from labplane.server.origin import Guard, Turnstile
 
 log = logging.getLogger("labplane")
 
 
-def make_app(lab: Lab, token: str | None = None) -> Starlette:
+def make_app(lab: Kernel, token: str | None = None) -> Starlette:
     """The ASGI application that serves `lab`; its lifespan starts and ends it.
 
     token: what clients need to come in; None lets in whoever comes.

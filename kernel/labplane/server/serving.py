@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import uvicorn
 
-from labplane.kernel import Lab
+from labplane.kernel import Kernel
 from labplane.plugins.files import available
 from labplane.server import exposure
 from labplane.server.app import make_app
@@ -52,7 +52,7 @@ def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object
 
 
 def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
-    lab = Lab(settings, available(settings))
+    lab = Kernel(settings, available(settings))
     lab.read_settings = read
     config = uvicorn.Config(
         make_app(lab, _token(settings)),
@@ -102,7 +102,7 @@ class _Server(uvicorn.Server):
     that again and again would keep everybody waiting, for 20 ms each time.
     """
 
-    def __init__(self, config: uvicorn.Config, lab: Lab) -> None:
+    def __init__(self, config: uvicorn.Config, lab: Kernel) -> None:
         super().__init__(config)
         self._lab = lab
 

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 
 from inprocess import own, settings
-from labplane import BadRequest, Conflict, Lab, LabError, NotFound, Request, Route
+from labplane import BadRequest, Conflict, LabError, NotFound, Request, Route
 from labplane.api.table import RouteError
 from labplane.errors import ClientGone
+from labplane.kernel import Kernel
 from one_vm import ABSENT, PROJECT, application, asked, nothing, table
 
 VMS = "/v1/projects/{project_id}/vpcs/vms"
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(settings(tmp_path), own())
+def lab(tmp_path: Path) -> Kernel:
+    return Kernel(settings(tmp_path), own())
 
 
-def test_a_plugin_can_ask_what_a_client_can(lab: Lab) -> None:
+def test_a_plugin_can_ask_what_a_client_can(lab: Kernel) -> None:
     async def main() -> None:
         project = await lab.ask("POST", "/v1/projects", {"name": "P"})
         project_id = project["project_id"]
@@ -50,13 +51,13 @@ def test_a_plugin_can_ask_what_a_client_can(lab: Lab) -> None:
     ],
 )
 def test_a_plugin_is_refused_what_a_client_is(
-    lab: Lab, error: type[LabError], method: str, path: str, body: Any, parameters: Any
+    lab: Kernel, error: type[LabError], method: str, path: str, body: Any, parameters: Any
 ) -> None:
     with pytest.raises(error):
         asyncio.run(lab.ask(method, path, body, **parameters))
 
 
-def test_json_from_elsewhere_is_taken_like_a_body(lab: Lab) -> None:
+def test_json_from_elsewhere_is_taken_like_a_body(lab: Kernel) -> None:
     """T-11."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     assert lab.parse(b'{"n": 1}', schema) == {"n": 1}

@@ -10,10 +10,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fragile import Cat, Fragile
 from inprocess import offering, own, serving, settings
-from labplane import Lab, Plugin, Request, Route, Schema, hook
-from labplane.api import kernel_routes
+from labplane import Plugin, Request, Route, Schema, hook, kernel
 from labplane.api.openapi import ALWAYS, document
 from labplane.api.vm_routes import ACTIONS, actions_of
+from labplane.kernel import Kernel
 from labplane.plugins.loading import Candidate
 from labplane.validation.schemas import LabValidator
 
@@ -44,17 +44,17 @@ def _nothing(_: Request) -> Any:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def lab(tmp_path: Path) -> Kernel:
     trees = Candidate("trees", lambda: Trees, "labplane-trees", "1")
-    return Lab(settings(tmp_path, strict=True), [*own(), offering(Fragile, Cat), trees])
+    return Kernel(settings(tmp_path, strict=True), [*own(), offering(Fragile, Cat), trees])
 
 
-def test_the_document_is_valid(lab: Lab) -> None:
-    OpenAPIV31SpecValidator(json.loads(json.dumps(document(lab)))).validate()
+def test_the_document_is_valid(lab: Kernel) -> None:
+    OpenAPIV31SpecValidator(json.loads(json.dumps(lab.document()))).validate()
 
 
-def test_it_has_each_route_with_its_statuses_and_nothing_else(lab: Lab) -> None:
-    paths = document(lab)["paths"]
+def test_it_has_each_route_with_its_statuses_and_nothing_else(lab: Kernel) -> None:
+    paths = lab.document()["paths"]
     there = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     routes = {(route.method, route.path.replace(":int", "").replace(":path", "")) for route in lab.routes.routes}
     cannot = {
@@ -75,8 +75,8 @@ def test_it_has_each_route_with_its_statuses_and_nothing_else(lab: Lab) -> None:
     }
 
 
-def test_what_a_third_party_brings_is_there_by_itself(lab: Lab) -> None:
-    found = document(lab)
+def test_what_a_third_party_brings_is_there_by_itself(lab: Kernel) -> None:
+    found = lab.document()
     assert {"CatCreate", "CatVM", "FragileUpdate", "Tree"} <= found["components"]["schemas"].keys()
     create = found["paths"]["/v1/projects/{project_id}/fragile/vms"]["post"]
     assert create["tags"] == ["fragile"]
@@ -107,8 +107,8 @@ def references(part: Any) -> Iterable[str]:
             yield from references(inner)
 
 
-def test_every_reference_leads_somewhere_in_the_document(lab: Lab) -> None:
-    found = document(lab)
+def test_every_reference_leads_somewhere_in_the_document(lab: Kernel) -> None:
+    found = lab.document()
     for reference in set(references(found)):
         place = found
         assert reference.startswith("#/"), reference
@@ -119,9 +119,9 @@ def test_every_reference_leads_somewhere_in_the_document(lab: Lab) -> None:
     assert schemas["Tree"]["$defs"]["word"] == TREE["$defs"]["word"]
 
 
-def test_its_schemas_say_what_the_server_checks(lab: Lab) -> None:
+def test_its_schemas_say_what_the_server_checks(lab: Kernel) -> None:
     """The same verdicts as the schemas that requests are compared with."""
-    found = document(lab)
+    found = lab.document()
     bodies: list[Any] = [{"name": "A"}, {}, {"name": ""}, {"name": "A", "console": 0}, {"name": "A", "size": "big"}]
     for body in bodies:
         there = lab.schemas.compile({"$ref": "labplane:FragileCreate"}, "here").is_valid(body)
@@ -132,21 +132,20 @@ def test_its_schemas_say_what_the_server_checks(lab: Lab) -> None:
 def test_it_is_made_when_somebody_asks_first_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def counted(lab: Lab) -> Any:
-        made.append(lab)
-        return document(lab)
+    def counted(*arguments: Any, **more: Any) -> Any:
+        made.append(document(*arguments, **more))
+        return made[-1]
 
-    monkeypatch.setattr(kernel_routes, "document", counted)
+    monkeypatch.setattr(kernel, "document", counted)
     with serving(tmp_path, [offering(Cat)]) as served:
         assert made == []
         replies = [served.http.get("/v1/openapi.json") for _ in range(3)]
-        assert made == [served.lab]
-        assert [reply.json() for reply in replies] == [document(served.lab)] * 3
+        assert [reply.json() for reply in replies] == made * 3
         assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
 
 
-def test_it_has_an_example_of_each_nio_that_has_one(lab: Lab) -> None:
+def test_it_has_an_example_of_each_nio_that_has_one(lab: Kernel) -> None:
     """Of all the types that an NIO may have, one that the kind takes."""
-    schema = document(lab)["components"]["schemas"]["CatNIO"]
+    schema = lab.document()["components"]["schemas"]["CatNIO"]
     assert schema["examples"] == [{"type": "nio_udp", "lport": 10000, "rhost": "127.0.0.1", "rport": 10001}]
     assert all(LabValidator(schema).is_valid(example) for example in schema["examples"])

@@ -14,7 +14,6 @@ from websockets.sync.client import ClientConnection, connect
 from fragile import Fragile
 from inprocess import Served, offering, serving
 from labplane import Conflict, Plugin, Request, Route, hook
-from labplane.api.openapi import document
 from labplane.plugins.loading import Candidate
 from support import until
 
@@ -160,4 +159,4 @@ def test_plain_http_is_told_that_there_is_a_websocket(served: Served) -> None:
 
 
 def test_openapi_has_no_word_for_it(served: Served) -> None:
-    assert not [path for path in document(served.lab)["paths"] if "talk" in path or "dumb" in path]
+    assert not [path for path in served.lab.document()["paths"] if "talk" in path or "dumb" in path]

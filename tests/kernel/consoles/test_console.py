@@ -170,12 +170,12 @@ def test_closing_shows_what_was_held_and_nothing_after(run: Any) -> None:
         console = Console(nowhere, leave_on=WORDS)
         viewer = Screen(console)
         console.feed(b"bye NOT")
-        await console.close()
+        console.close()
         assert viewer.seen == b"bye NOT"
         assert viewer.hung_up == 1
         console.feed(b"late")
         viewer.type(b"late")
-        await console.close()
+        console.close()
         assert viewer.seen == b"bye NOT"
         late = Screen(console)
         assert late.hung_up == 1

@@ -8,18 +8,18 @@ import pytest
 
 from labplane.consoles import console as module
 from labplane.consoles import telnet
-from labplane.consoles.console import Console
 from line import until
 from screen import Screen, nowhere
+from telnet_console import TelnetConsole
 
 
 def test_a_viewer_that_never_goes_does_not_hold_up_closing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
 
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         Screen(console, obedient=False)
-        await console.close()
+        await console.end()
         assert console.viewers == 0
 
     run(main())
@@ -27,7 +27,7 @@ def test_a_viewer_that_never_goes_does_not_hold_up_closing(run: Any, monkeypatch
 
 def test_moving_keeps_the_viewers_and_frees_the_old_address(run: Any) -> None:
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         await console.listen("127.0.0.1", 0)
         former = console.address
         assert former is not None
@@ -41,27 +41,27 @@ def test_moving_keeps_the_viewers_and_frees_the_old_address(run: Any) -> None:
         await reader.readuntil(b"still here")
         writer.close()
         await writer.wait_closed()
-        await console.close()
+        await console.end()
 
     run(main())
 
 
 def test_listening_where_it_listens_already_changes_nothing(run: Any) -> None:
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         await console.listen("127.0.0.1", 0)
         address = console.address
         assert address is not None
         await console.listen(*address)
         assert console.address == address
-        await console.close()
+        await console.end()
 
     run(main())
 
 
 def test_a_taken_address_leaves_the_console_where_it_was(run: Any) -> None:
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         await console.listen("127.0.0.1", 0)
         address = console.address
         assert address is not None
@@ -72,7 +72,7 @@ def test_a_taken_address_leaves_the_console_where_it_was(run: Any) -> None:
         await until(lambda: console.viewers == 1)
         writer.close()
         await writer.wait_closed()
-        await console.close()
+        await console.end()
 
     run(main())
 
@@ -81,13 +81,13 @@ def test_the_address_can_be_bound_as_soon_as_closing_returns(run: Any, monkeypat
     monkeypatch.setattr(telnet, "FAREWELL", 0.01)
 
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         await console.listen("127.0.0.1", 0)
         address = console.address
         assert address is not None
         _, writer = await asyncio.open_connection(*address)
         await until(lambda: console.viewers == 1)
-        await console.close()
+        await console.end()
         with socket.create_server(address):
             assert console.address is None
         writer.close()
@@ -98,22 +98,22 @@ def test_the_address_can_be_bound_as_soon_as_closing_returns(run: Any, monkeypat
 
 def test_it_is_bound_to_the_given_host_alone(run: Any) -> None:
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         await console.listen("127.0.0.1", 0)
         assert console.address is not None
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.2", console.address[1])
-        await console.close()
+        await console.end()
 
     run(main())
 
 
 def test_a_closed_console_does_not_listen_again(run: Any) -> None:
     async def main() -> None:
-        console = Console(nowhere)
+        console = TelnetConsole(nowhere)
         opening = asyncio.create_task(console.listen("127.0.0.1", 0))
         await asyncio.sleep(0)
-        await console.close()
+        await console.end()
         with pytest.raises(RuntimeError, match="closed"):
             await opening
         with pytest.raises(RuntimeError, match="closed"):

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from labplane.consoles import console as console_module
+from labplane.consoles import listener
 from labplane.consoles import telnet as module
-from labplane.consoles.console import Console
 from labplane.consoles.telnet import BACKLOG, FAREWELL, Telnet
 from line import OFFER, Line, until
+from telnet_console import TelnetConsole
 
 
 @contextmanager
-def connected(console: Console, buffer: int | None = None) -> Iterator[socket.socket]:
+def connected(console: TelnetConsole, buffer: int | None = None) -> Iterator[socket.socket]:
     assert console.address is not None
     with socket.socket() as client:
         if buffer is not None:
@@ -33,8 +33,8 @@ def connected(console: Console, buffer: int | None = None) -> Iterator[socket.so
         yield client
 
 
-async def listening(typed: Callable[[bytes], None], **options: Any) -> Console:
-    console = Console(typed, **options)
+async def listening(typed: Callable[[bytes], None], **options: Any) -> TelnetConsole:
+    console = TelnetConsole(typed, **options)
     await console.listen("127.0.0.1", 0)
     return console
 
@@ -54,7 +54,7 @@ def test_a_client_that_says_nothing_is_shown_everything_at_once(run: Any) -> Non
         console.feed(b"Welcome\r\nVPCS> ")
         with connected(console) as client:
             assert await read_until(client, b"> ") == OFFER + b"Welcome\r\nVPCS> "
-            await console.close()
+            await console.end()
 
     run(main())
 
@@ -67,7 +67,7 @@ def test_a_connection_is_kept_alive(run: Any, monkeypatch: pytest.MonkeyPatch) -
             super().connection_made(transport)
             lines.append(self._line)
 
-    monkeypatch.setattr(console_module, "Telnet", Noted)
+    monkeypatch.setattr(listener, "Telnet", Noted)
 
     async def main() -> None:
         console = await listening(lambda _: None)
@@ -75,7 +75,7 @@ def test_a_connection_is_kept_alive(run: Any, monkeypatch: pytest.MonkeyPatch) -
             await read_until(client, OFFER)
             peer = lines[0].get_extra_info("socket")
             assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            await console.close()
+            await console.end()
 
     run(main())
 
@@ -96,7 +96,7 @@ def test_a_viewer_that_stops_reading_is_dropped_and_the_others_see_on(run: Any) 
             console.feed(b"alive")
             await read_until(reading, b"alive")
             assert deaf.fileno() >= 0
-            await console.close()
+            await console.end()
 
     run(main())
 
@@ -112,7 +112,7 @@ def test_a_client_that_half_closes_still_gets_the_output(run: Any) -> None:
             assert typed == [b"show\r"]
             console.feed(b"show\r\nVPCS> ")
             await read_until(client, b"VPCS> ")
-            await console.close()
+            await console.end()
             assert await asyncio.get_running_loop().sock_recv(client, 100) == b""
 
     run(main())
@@ -128,7 +128,7 @@ def test_a_half_closed_client_is_hung_up_after_a_silence(run: Any, monkeypatch: 
             await read_until(client, OFFER)
             assert await asyncio.get_running_loop().sock_recv(client, 100) == b""
             await until(lambda: not console.viewers)
-        await console.close()
+        await console.end()
 
     run(main())
 
@@ -146,7 +146,7 @@ def test_a_viewer_that_disconnects_is_closed_in_order_with_keys_still_on_their_w
             assert (await read_until(client, b"Good-bye\r\n")).endswith(b"disconnect\r\n\r\nGood-bye\r\n")
             assert await loop.sock_recv(client, 100) == b""
             await loop.sock_sendall(client, b"still\r")
-        await console.close()
+        await console.end()
         assert typed == [b"disconnect\r"]
 
     run(main())
@@ -159,7 +159,7 @@ def test_a_client_that_keeps_its_end_open_is_cut_off(run: Any, monkeypatch: pyte
         console = await listening(lambda _: None)
         with connected(console) as client:
             await read_until(client, OFFER)
-            await console.close()
+            await console.end()
             await console.empty()
             assert not console._leaving
 
@@ -168,7 +168,7 @@ def test_a_client_that_keeps_its_end_open_is_cut_off(run: Any, monkeypatch: pyte
 
 def test_output_after_hanging_up_is_neither_sent_nor_a_reprieve() -> None:
     async def main() -> None:
-        console, line = Console(lambda _: None), Line()
+        console, line = TelnetConsole(lambda _: None), Line()
         viewer = Telnet(console)
         viewer.connection_made(line)
         assert viewer.eof_received()
@@ -184,7 +184,7 @@ def test_output_after_hanging_up_is_neither_sent_nor_a_reprieve() -> None:
 
 def test_hanging_up_twice_or_on_a_lost_line_is_harmless() -> None:
     async def main() -> None:
-        viewer, line = Telnet(Console(lambda _: None)), Line()
+        viewer, line = Telnet(TelnetConsole(lambda _: None)), Line()
         viewer.connection_made(line)
         line.close()
         viewer.hang_up()
@@ -242,7 +242,7 @@ def test_the_real_telnet_sees_banner_prompt_and_an_orderly_goodbye_from_a_real_v
             os.waitpid(pid, 0)
             os.close(machine)
             os.close(screen)
-            await console.close()
+            await console.end()
 
     run(main())
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from inprocess import own, settings
-from labplane import Lab, NotFound
+from labplane import NotFound
+from labplane.kernel import Kernel
 from one_vm import ABSENT
 
 
 def test_a_project_is_closed_once_nobody_holds_it(tmp_path: Path) -> None:
     async def main() -> None:
-        lab = Lab(settings(tmp_path), own())
+        lab = Kernel(settings(tmp_path), own())
         project_id = (await lab.ask("POST", "/v1/projects"))["project_id"]
         await lab.ask("POST", "/v1/projects/{project_id}/vpcs/vms", {"name": "A"}, project_id=project_id)
         async with lab.held(project_id) as directory:
@@ -34,7 +35,7 @@ def test_a_project_is_closed_once_nobody_holds_it(tmp_path: Path) -> None:
 
 def test_those_who_hold_a_project_take_turns(tmp_path: Path) -> None:
     async def main() -> None:
-        lab = Lab(settings(tmp_path), own())
+        lab = Kernel(settings(tmp_path), own())
         project_id = (await lab.ask("POST", "/v1/projects"))["project_id"]
         inside: list[int] = []
 
@@ -53,7 +54,7 @@ def test_those_who_hold_a_project_take_turns(tmp_path: Path) -> None:
 
 def test_a_project_that_is_not_open_cannot_be_held(tmp_path: Path) -> None:
     async def main() -> None:
-        lab = Lab(settings(tmp_path), own())
+        lab = Kernel(settings(tmp_path), own())
         with pytest.raises(NotFound):
             async with lab.held(ABSENT):
                 raise AssertionError

@@ -18,6 +18,7 @@ from labplane import (
 )
 from labplane.errors import Fault
 from labplane.machines import lifecycle
+from labplane.machines.vm import directory_of
 
 UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}
 
@@ -40,7 +41,7 @@ def test_of_a_vm_that_cannot_be_made_nothing_remains(error: BaseException, bench
             with pytest.raises(told(error)):
                 await bench.create(vm_id=VM_ID, console=console)
             assert bench.leases() == before
-            assert not bench.lab.vm_dir(PROJECT, "fragile", VM_ID).exists()
+            assert not directory_of(bench.lab, PROJECT, "fragile", VM_ID).exists()
             assert len(bench.lab.vms) == 0
         bench.fragile.fails.clear()
         vm = await bench.create(vm_id=VM_ID)
@@ -53,7 +54,7 @@ def test_the_directory_of_a_vm_that_existed_before_survives_a_failed_creation(be
     """M-8."""
 
     async def test(bench: Bench) -> None:
-        directory = bench.lab.vm_dir(PROJECT, "fragile", VM_ID)
+        directory = directory_of(bench.lab, PROJECT, "fragile", VM_ID)
         directory.mkdir(parents=True)
         (directory / "disk").write_text("precious")
         bench.fragile.fails["configure"] = Conflict("no")
@@ -66,7 +67,7 @@ def test_the_directory_of_a_vm_that_existed_before_survives_a_failed_creation(be
 
 def test_a_directory_that_cannot_be_made_gives_the_console_back(bench: Callable[[Test], None]) -> None:
     async def test(bench: Bench) -> None:
-        blocked = bench.lab.vm_dir(PROJECT, "fragile", VM_ID)
+        blocked = directory_of(bench.lab, PROJECT, "fragile", VM_ID)
         blocked.parent.parent.mkdir(parents=True, exist_ok=True)
         blocked.parent.write_text("a file where a directory belongs")
         with pytest.raises(OSError, match=r"exists|directory"):
@@ -112,7 +113,7 @@ def test_a_vm_id_that_another_kind_or_project_has_is_a_conflict(bench: Callable[
 def test_a_project_that_is_not_open_takes_no_vm(bench: Callable[[Test], None]) -> None:
     async def test(bench: Bench) -> None:
         with pytest.raises(NotFound):
-            await lifecycle.create(bench.lab, bench.fragile, VM_ID, {"name": "A"}, VM.shown)
+            await bench.make("fragile", {"name": "A"}, VM.shown, VM_ID)
         assert len(bench.lab.consoles) == 0
 
     bench(test)

@@ -99,7 +99,7 @@ def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench:
         writer.close()
         vm.session.process.kill()
         async with asyncio.timeout(20):
-            while vm.status == "started" or vm.session.console.address is not None:
+            while vm.status == "started" or vm.session.listener.address is not None:
                 await asyncio.sleep(0.002)
         assert not await reachable(vm.console or 0)
         await lifecycle.start(vm)

@@ -11,8 +11,11 @@ import pytest
 
 from host import taken
 from inprocess import settings
-from labplane import VM, BadRequest, Conflict, Driver, Lab, Plugin, hook, open_udp
+from labplane import VM, BadRequest, Conflict, Driver, Plugin, hook, open_udp
+from labplane.kernel import Kernel
+from labplane.machines.kind import Kind
 from labplane.plugins.loading import Candidate
+from labplane.reports import Report
 from support import port_is_free
 
 
@@ -33,8 +36,9 @@ def vm(tmp_path: Path) -> VM:
         def project_dir(self, project_id: str) -> Path:
             return tmp_path
 
-    lab = Lab(settings(tmp_path), [Candidate("place", lambda: Place, "testing", "1")])
-    return VM(lab, Still(lab), str(uuid4()), str(uuid4()), "S")
+    lab = Kernel(settings(tmp_path), [Candidate("place", lambda: Place, "testing", "1")])
+    report = Report("place", "active", "testing", "1", "labplane.v1")
+    return VM(lab, Kind(Still(lab), report, lab.supervisor), str(uuid4()), str(uuid4()), "S")
 
 
 def nio(lport: int, rport: int, rhost: str = "127.0.0.1") -> dict[str, Any]:

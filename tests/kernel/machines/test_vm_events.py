@@ -95,7 +95,7 @@ def test_a_vm_that_could_not_be_made_was_never_there(bench: Callable[[Test], Non
 
         await told(bench, 0)
         with pytest.raises(BadRequest):
-            await lifecycle.create(bench.lab, bench.fragile, PROJECT, {"name": "A"}, show)
+            await bench.make("fragile", {"name": "A"}, show)
         await bench.create()
         assert await actions(bench, 1) == ["vm.created"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inprocess import PROJECTS, settings
-from labplane import Lab
+from labplane.kernel import Kernel
 from labplane.plugins.files import available, plugin_files
 from labplane.plugins.loading import Candidate, installed
 from labplane.reports import Report
@@ -44,7 +44,7 @@ def names(candidates: list[Candidate]) -> list[str]:
 
 
 def loaded(tmp_path: Path, folder: Path) -> dict[str, Report]:
-    lab = Lab(settings(tmp_path), [PROJECTS, *plugin_files(folder)])
+    lab = Kernel(settings(tmp_path), [PROJECTS, *plugin_files(folder)])
     return {report.name: report for report in lab.plugins.reports if report.name != "projects"}
 
 
@@ -95,13 +95,13 @@ def test_a_bad_file_is_left_out_with_its_cause(text: str, cause: str, tmp_path: 
 
 def test_of_two_with_one_name_the_installed_one_wins(tmp_path: Path, folder: Path) -> None:
     (folder / "projects.py").write_text(HELLO)
-    lab = Lab(settings(tmp_path), [PROJECTS, *plugin_files(folder)])
+    lab = Kernel(settings(tmp_path), [PROJECTS, *plugin_files(folder)])
     assert lab.plugins.reports[-1].error == "the name 'projects' is taken by labplane 1"
 
 
 def test_a_disabled_file_is_not_even_run(tmp_path: Path, folder: Path) -> None:
     (folder / "trace.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')")
-    lab = Lab(settings(tmp_path, disabled=("trace",)), [PROJECTS, *plugin_files(folder)])
+    lab = Kernel(settings(tmp_path, disabled=("trace",)), [PROJECTS, *plugin_files(folder)])
     assert lab.plugins.reports[-1].state == "disabled"
     assert not (tmp_path / "trace").exists()
 

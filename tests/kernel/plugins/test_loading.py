@@ -12,6 +12,7 @@ import pytest
 from broken import CAUSES, FOLDER, VERSION, entry_points
 from inprocess import PROJECTS, own, settings
 from labplane import VM, Driver, Lab, NotFound, Plugin, Route, Schema, hook
+from labplane.kernel import Kernel
 from labplane.plugins.loading import API, Candidate, PluginError, _candidate, installed
 from labplane.reports import Report
 from labplane.settings import SettingsError
@@ -45,7 +46,7 @@ class Last(Plugin):
 LAST = Candidate("last", lambda: Last, "labplane-zzz", "1")
 
 
-def state(lab: Lab) -> tuple[object, ...]:
+def state(lab: Kernel) -> tuple[object, ...]:
     """All that a plugin can leave behind in a lab."""
     manager = lab.plugins._manager
     hooked = {name: len(getattr(manager.hook, name).get_hookimpls()) for name in vars(manager.hook)}
@@ -64,14 +65,14 @@ def state(lab: Lab) -> tuple[object, ...]:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> object:
     """The state of a lab to which nothing broken was offered."""
-    return state(Lab(settings(tmp_path_factory.mktemp("sound")), [*own(), LAST]))
+    return state(Kernel(settings(tmp_path_factory.mktemp("sound")), [*own(), LAST]))
 
 
 def make(plugin: type, name: str = "mine", **more: Any) -> Candidate:
     return Candidate(name, lambda: plugin, "labplane-mine", "0.3", **more)
 
 
-def report_of(lab: Lab, name: str) -> Report:
+def report_of(lab: Kernel, name: str) -> Report:
     return next(report for report in reversed(lab.plugins.reports) if report.name == name)
 
 
@@ -80,7 +81,7 @@ def test_a_broken_plugin_is_left_out_whole_and_reported_with_its_cause(
     name: str, broken: dict[str, Candidate], sound: object, tmp_path: Path
 ) -> None:
     given = BAD_CONFIG if name == "bad-config" else {}
-    lab = Lab(settings(tmp_path, plugins=given), [*own(), broken[name], LAST])
+    lab = Kernel(settings(tmp_path, plugins=given), [*own(), broken[name], LAST])
     report = report_of(lab, name)
     assert (report.state, report.distribution, report.version) == ("failed", "labplane-broken", VERSION)
     assert CAUSES[name] in (report.error or "")
@@ -95,7 +96,7 @@ def test_with_strict_a_broken_plugin_stops_the_lab_with_a_sentence_that_names_it
 ) -> None:
     given = BAD_CONFIG if name == "bad-config" else {}
     with pytest.raises(PluginError) as caught:
-        Lab(settings(tmp_path, plugins=given, strict=True), [*own(), broken[name], LAST])
+        Kernel(settings(tmp_path, plugins=given, strict=True), [*own(), broken[name], LAST])
     assert str(caught.value).startswith(f"{name} of labplane-broken {VERSION}: ")
     assert CAUSES[name] in str(caught.value)
 
@@ -104,7 +105,7 @@ def test_all_broken_plugins_together_leave_the_others_whole(
     broken: dict[str, Candidate], sound: object, tmp_path: Path
 ) -> None:
     candidates = [*own(), *(broken[name] for name in CAUSES), LAST]
-    lab = Lab(settings(tmp_path, plugins=BAD_CONFIG), candidates)
+    lab = Kernel(settings(tmp_path, plugins=BAD_CONFIG), candidates)
     assert {report.name for report in lab.plugins.reports if report.state == "failed"} == set(CAUSES)
     assert state(lab) == sound
 
@@ -112,7 +113,7 @@ def test_all_broken_plugins_together_leave_the_others_whole(
 def test_a_plugin_that_was_left_out_is_called_neither_at_the_start_nor_at_the_end(
     broken: dict[str, Candidate], tmp_path: Path
 ) -> None:
-    lab = Lab(settings(tmp_path), [PROJECTS, broken["bad-method"]])
+    lab = Kernel(settings(tmp_path), [PROJECTS, broken["bad-method"]])
 
     async def live() -> None:
         await lab.start()
@@ -130,7 +131,7 @@ def test_what_is_disabled_or_for_another_api_version_is_listed_and_never_importe
     trace = tmp_path / "trace"
     monkeypatch.setenv("TRACE_OF_IMPORT", str(trace))
     disabled = ("disabled",) if name == "disabled" else ()
-    lab = Lab(settings(tmp_path, disabled=disabled, strict=True), [*own(), broken[name]])
+    lab = Kernel(settings(tmp_path, disabled=disabled, strict=True), [*own(), broken[name]])
     report = report_of(lab, name)
     if name == "disabled":
         assert (report.state, report.error) == ("disabled", None)
@@ -146,7 +147,7 @@ def test_ctrl_c_while_a_plugin_is_imported_ends_the_start(tmp_path: Path) -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Lab(settings(tmp_path), [Candidate("slow", interrupted)])
+        Kernel(settings(tmp_path), [Candidate("slow", interrupted)])
 
 
 class Nothing(Driver):
@@ -172,7 +173,7 @@ def test_hooks_may_be_generators(tmp_path: Path) -> None:
         async def answer(self, _: object) -> Any:
             return {}
 
-    lab = Lab(settings(tmp_path, strict=True), [make(Generous)])
+    lab = Kernel(settings(tmp_path, strict=True), [make(Generous)])
     report = report_of(lab, "mine")
     assert report.kinds == ["nothing"]
     assert report.routes == ["GET /v1/generous"]
@@ -184,7 +185,7 @@ def test_a_plugin_without_hooks_is_fine(tmp_path: Path) -> None:
     class Quiet(Plugin):
         pass
 
-    lab = Lab(settings(tmp_path), [make(Quiet)])
+    lab = Kernel(settings(tmp_path), [make(Quiet)])
     assert report_of(lab, "mine").state == "active"
 
 
@@ -192,7 +193,7 @@ def test_the_name_of_a_plugin_that_failed_is_still_to_be_had(broken: dict[str, C
     """And a third one is told who really has it, which is not the one that failed."""
     broken_mine = Candidate("mine", broken["constructor"].load, "labplane-broken", VERSION)
     third = Candidate("mine", lambda: Last, "labplane-zzz", "1")
-    lab = Lab(settings(tmp_path), [broken_mine, make(Last), third])
+    lab = Kernel(settings(tmp_path), [broken_mine, make(Last), third])
     assert [report.state for report in lab.plugins.reports] == ["failed", "active", "failed"]
     assert lab.plugins.reports[2].error == "the name 'mine' is taken by labplane-mine 0.3"
 
@@ -202,7 +203,7 @@ def test_an_exception_without_text_is_reported_by_its_name(tmp_path: Path) -> No
         def __init__(self, *_: object) -> None:
             raise AssertionError
 
-    lab = Lab(settings(tmp_path), [make(Silent)])
+    lab = Kernel(settings(tmp_path), [make(Silent)])
     assert report_of(lab, "mine").error == "AssertionError"
 
 
@@ -221,7 +222,7 @@ def test_a_plugin_gets_its_settings_with_defaults_and_sees_a_reload_of_them(tmp_
             super().__init__(lab, config)
             got.append(self.config)
 
-    lab = Lab(settings(tmp_path, plugins={"mine": {"size": 3}}), [make(Mine)])
+    lab = Kernel(settings(tmp_path, plugins={"mine": {"size": 3}}), [make(Mine)])
     assert dict(got[0]) == {"colour": "red", "size": 3}
     lab.plugins.reconfigure({"mine": {"colour": "blue"}})
     assert dict(got[0]) == {"colour": "blue"}
@@ -231,7 +232,7 @@ def test_a_plugin_gets_its_settings_with_defaults_and_sees_a_reload_of_them(tmp_
 
 def test_a_reload_with_bad_settings_for_one_plugin_changes_none(tmp_path: Path) -> None:
     plugins = [make(Tuned, "one"), make(Tuned, "two")]
-    lab = Lab(settings(tmp_path, source="lab.toml"), plugins)
+    lab = Kernel(settings(tmp_path, source="lab.toml"), plugins)
     with pytest.raises(PluginError, match=r"\[plugins.two\] in lab.toml: 'size' must be of type integer, not string"):
         lab.plugins.reconfigure({"one": {"colour": "blue"}, "two": {"size": "large"}})
     assert lab.plugins._configs["one"] == {"colour": "red"}
@@ -245,7 +246,7 @@ def test_two_labs_in_one_process_have_plugins_of_their_own(tmp_path: Path) -> No
             super().__init__(lab, config)
             made.append(self)
 
-    one, two = (Lab(settings(tmp_path), [make(Mine)]) for _ in range(2))
+    one, two = (Kernel(settings(tmp_path), [make(Mine)]) for _ in range(2))
     assert [plugin.lab for plugin in made] == [one, two]
 
 
@@ -253,7 +254,7 @@ def test_two_labs_in_one_process_have_plugins_of_their_own(tmp_path: Path) -> No
 def test_settings_that_name_no_plugin_are_refused(values: dict[str, Any], tmp_path: Path) -> None:
     key = next(iter(values))
     with pytest.raises(SettingsError, match=f"lab.toml: '{key}' names 'vcps', which is no installed .*: projects"):
-        Lab(settings(tmp_path, source="lab.toml", **values), [PROJECTS])
+        Kernel(settings(tmp_path, source="lab.toml", **values), [PROJECTS])
 
 
 def test_labplanes_own_plugins_come_first_then_by_distribution_and_name(monkeypatch: pytest.MonkeyPatch) -> None:

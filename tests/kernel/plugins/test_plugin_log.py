@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from fragile import Cat
 from inprocess import PROJECTS, offering, settings
-from labplane import Lab, NotFound, Plugin, Route, Schema, hook
+from labplane import NotFound, Plugin, Route, Schema, hook
 from labplane.cli import main
+from labplane.kernel import Kernel
 from labplane.plugins import files
 from labplane.plugins.contract import Hooks
 from labplane.plugins.loading import Candidate
@@ -56,7 +57,7 @@ def test_a_plugin_that_uses_what_will_go_works_and_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In its report and in the log, and not as a Python warning, which would be an error here."""
-    lab = Lab(settings(tmp_path), [OLD])
+    lab = Kernel(settings(tmp_path), [OLD])
     [report] = lab.plugins.reports
     assert (report.state, report.routes) == ("active", ["GET /v1/old"])
     assert lab.project_dir(ID) == Path("/")
@@ -71,7 +72,7 @@ def test_a_plugin_that_uses_what_will_go_works_and_is_warned_of(
 
 @pytest.mark.usefixtures("deprecated")
 def test_one_that_uses_nothing_of_it_is_not_warned_of(tmp_path: Path) -> None:
-    lab = Lab(settings(tmp_path), [offering(Cat)])
+    lab = Kernel(settings(tmp_path), [offering(Cat)])
     assert [report.warnings for report in lab.plugins.reports] == [[]]
 
 
@@ -99,7 +100,7 @@ def traces(records: Iterable[str]) -> list[str]:
 
 def test_traces_name_hook_arguments_plugins_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "labplane")
-    lab = Lab(settings(tmp_path, trace_plugins=True), [offering(Cat), OLD])
+    lab = Kernel(settings(tmp_path, trace_plugins=True), [offering(Cat), OLD])
     assert lab.project_dir(ID) == Path("/")
     with pytest.raises(OSError, match="worn out"):
         lab.project_dir("b")
@@ -130,7 +131,7 @@ def test_traces_are_short_whatever_a_hook_gives(tmp_path: Path, caplog: pytest.L
             return {}
 
     caplog.set_level("INFO", "labplane")
-    Lab(settings(tmp_path, trace_plugins=True), [Candidate("many", lambda: Many)])
+    Kernel(settings(tmp_path, trace_plugins=True), [Candidate("many", lambda: Many)])
     said = traces(record.getMessage() for record in caplog.records)
     [routes] = [one for one in said if one.startswith("routes() of many gave GET /v1/many/0, GET /v1/many/1, ")]
     assert len(routes) < 250
@@ -140,7 +141,7 @@ def test_traces_are_short_whatever_a_hook_gives(tmp_path: Path, caplog: pytest.L
 
 def test_nothing_is_traced_unasked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "labplane")
-    lab = Lab(settings(tmp_path), [PROJECTS])
+    lab = Kernel(settings(tmp_path), [PROJECTS])
     with pytest.raises(NotFound):
         lab.project_dir(ID)
     assert traces(record.getMessage() for record in caplog.records) == []

@@ -10,7 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from labplane import VM, BadRequest, Conflict, Driver, Plugin, Schema, Unavailable, find_program, hook
+from labplane import (
+    VM,
+    BadRequest,
+    Conflict,
+    ConsoleDriver,
+    Driver,
+    Plugin,
+    Schema,
+    Session,
+    Unavailable,
+    find_program,
+    hook,
+)
 
 TICKS = "import time\nwhile True: time.sleep(60)"
 
@@ -406,6 +418,42 @@ class FailingFarewell(Reference):
         del vm.data["notes"]
 
 
+class Parrot:
+    """A machine in the server itself: it prints each line that is typed at it, and ends at the line "bye"."""
+
+    def __init__(self, session: Session) -> None:
+        self.returncode: int | None = None
+        self._session = session
+        self._line = b""
+        session.printed(b"Polly\r\n> ")
+
+    def write(self, data: bytes) -> None:
+        self._session.printed(data.replace(b"\r", b"\r\n"))
+        *lines, self._line = (self._line + data).split(b"\r")
+        for line in lines:
+            if line == b"bye":
+                self.end(0)
+                return
+            self._session.printed(line + b"\r\n> ")
+
+    def end(self, returncode: int) -> None:
+        if self.returncode is None:
+            self.returncode = returncode
+            self._session.ended(returncode)
+
+    async def stop(self) -> None:
+        self.end(-15)
+
+
+class Talking(ConsoleDriver):
+    """A console without a program."""
+
+    kind = "specimen"
+
+    async def launch(self, vm: VM, session: Session) -> None:
+        session.run(Parrot(session))
+
+
 class Specimens(Plugin):
     """Brings the driver, or the one mutant, that its settings name; a server with all of them takes its time."""
 
@@ -413,6 +461,6 @@ class Specimens(Plugin):
 
     @hook
     def drivers(self) -> Iterable[Driver]:
-        drivers: list[type[Driver]] = [Reference, Plain, *Reference.__subclasses__()]
+        drivers: list[type[Driver]] = [Reference, Plain, Talking, *Reference.__subclasses__()]
         (chosen,) = (cls for cls in drivers if cls.__name__ == self.config["class"])
         return [chosen(self.lab)]

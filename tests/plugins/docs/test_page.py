@@ -10,7 +10,7 @@ import pytest
 import labplane_docs
 from browser import Tab, browsing
 from inprocess import Served, own, serving, settings
-from labplane import Lab
+from labplane.kernel import Kernel
 from wire import Wire
 
 ELSEWHERE = ["scalar.js", "__init__.py", "page.html", "", "../openapi.py", "%2e%2e/__init__.py", "..%2f__init__.py"]
@@ -90,7 +90,7 @@ def test_the_package_with_the_files_is_not_imported(served: Served) -> None:
 
 def test_without_the_files_the_plugin_is_left_out_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labplane_docs, "find_spec", lambda _: None)
-    lab = Lab(settings(tmp_path), own())
+    lab = Kernel(settings(tmp_path), own())
     [report] = [report for report in lab.plugins.reports if report.state != "active"]
     assert (report.name, report.state, report.routes) == ("docs", "failed", [])
     assert "The installed offapi brings no swagger_bundle.js; pip install --upgrade" in (report.error or "")

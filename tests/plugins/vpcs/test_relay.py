@@ -11,7 +11,7 @@ import pytest
 
 from labplane import find_program
 from labplane.emulators.terminals import Process
-from labplane.kernel import Lab
+from labplane.kernel import Kernel
 from labplane.settings import Settings
 from labplane_vpcs.relay import OFFSET, Relays
 from labplane_vpcs.sockets import has_udp_port
@@ -31,7 +31,7 @@ def some_lport() -> int:
 
 
 @contextlib.asynccontextmanager
-async def vpcs(lab: Lab, lport: int, directory: Path) -> AsyncIterator[Process]:
+async def vpcs(lab: Kernel, lport: int, directory: Path) -> AsyncIterator[Process]:
     command = [str(find_program("vpcs", "")), "-i", "1", "-s", str(lport), "-c", "9", "-t", "127.0.0.1"]
     process = await lab.terminals.spawn(command, cwd=directory, on_output=lambda _: None, on_exit=lambda _: None)
     try:
@@ -50,7 +50,7 @@ def test_an_unguarded_vpcs_takes_the_port_nine_further(tmp_path: Path) -> None:
 
     async def main() -> None:
         lport = some_lport()
-        async with vpcs(Lab(Settings()), lport, tmp_path) as process:
+        async with vpcs(Kernel(Settings()), lport, tmp_path) as process:
             await bound(process, lport + OFFSET)
 
     run(main())
@@ -58,7 +58,7 @@ def test_an_unguarded_vpcs_takes_the_port_nine_further(tmp_path: Path) -> None:
 
 def test_a_guarded_vpcs_does_without_and_its_neighbour_gets_the_port(tmp_path: Path) -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         attempt = await relays.expect(lport)
         async with vpcs(lab, lport, tmp_path) as one:
@@ -72,7 +72,7 @@ def test_a_guarded_vpcs_does_without_and_its_neighbour_gets_the_port(tmp_path: P
 
 def test_a_young_attempt_hands_the_port_over_at_once() -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         await relays.expect(lport)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
@@ -88,7 +88,7 @@ def test_an_older_attempt_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("labplane_vpcs.relay.HAND_OVER_UNTIL", 0.0)
 
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         attempt = await relays.expect(lport)
 
@@ -107,7 +107,7 @@ def test_an_older_attempt_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_neighbour_that_is_too_slow_is_told_and_the_port_guarded_again() -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         attempt = await relays.expect(lport)
         async with relays.binding(lport + OFFSET) as binding:
@@ -124,7 +124,7 @@ def test_a_neighbour_that_is_too_slow_is_told_and_the_port_guarded_again() -> No
 
 def test_a_guard_does_not_take_a_port_that_is_being_bound() -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         async with relays.binding(lport + OFFSET) as binding:
             await relays.expect(lport)
@@ -137,7 +137,7 @@ def test_a_guard_does_not_take_a_port_that_is_being_bound() -> None:
 
 def test_a_port_that_its_holder_left_is_guarded_while_an_attempt_is_ahead() -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
             neighbour.bind(("0.0.0.0", lport + OFFSET))
@@ -154,7 +154,7 @@ def test_a_port_that_its_holder_left_is_guarded_while_an_attempt_is_ahead() -> N
 
 def test_a_restart_inherits_no_half_finished_guard() -> None:
     async def main() -> None:
-        lab, lport = Lab(Settings()), some_lport()
+        lab, lport = Kernel(Settings()), some_lport()
         relays = Relays(lab)
         first = await relays.expect(lport)
         second = await relays.expect(lport)
@@ -168,7 +168,7 @@ def test_a_restart_inherits_no_half_finished_guard() -> None:
 
 def test_vpcs_on_tap_devices_start_one_after_the_other() -> None:
     async def main() -> None:
-        relays = Relays(Lab(Settings()))
+        relays = Relays(Kernel(Settings()))
         first = await relays.expect(None)
         second = asyncio.create_task(relays.expect(None))
         await asyncio.sleep(0)
@@ -181,7 +181,7 @@ def test_vpcs_on_tap_devices_start_one_after_the_other() -> None:
 
 def test_the_port_after_the_last_wraps_around_as_in_vpcs() -> None:
     async def main() -> None:
-        relays = Relays(Lab(Settings()))
+        relays = Relays(Kernel(Settings()))
         attempt = await relays.expect(65535)
         assert attempt.number == 8
         relays.finish(attempt)

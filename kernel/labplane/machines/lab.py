@@ -1,0 +1,162 @@
+"""`Lab`: everything of a lab that plugins and drivers may use."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from labplane.emulators.terminals import Terminals
+from labplane.emulators.users import User, user_named
+from labplane.errors import NotFound
+from labplane.events import Events
+from labplane.machines import lifecycle
+from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.vm import VM, VMs, directory_of
+from labplane.net.ports import PortPool, tcp_free, udp_free
+from labplane.settings import Settings, SettingsError
+from labplane.validation.schemas import Schema
+
+if TYPE_CHECKING:
+    from labplane.machines.driver import Driver
+
+Waited = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Lab(ABC):
+    """One lab: its settings, ports, VMs, drivers and events. Two labs in one process share nothing.
+
+    settings:  the settings as they are now; a reload replaces them.
+    vms:       the table of VMs, a `VMs`.
+    udp:       UDP ports for links, a `PortPool`.
+    consoles:  TCP ports for consoles, a `PortPool`.
+    terminals: starts programs on terminals, a `Terminals`.
+    user:      the user that emulators run as, None for the server's own.
+    events:    the hub of what happens in the lab, an `Events`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.vms = VMs()
+        self.udp = PortPool("UDP port", *settings.udp_range, udp_free, settings.unclaimed_udp_seconds)
+        self.consoles = PortPool("console port", *settings.console_range, tcp_free)
+        self.terminals = Terminals()
+        self.user = _emulators_user(settings)
+        self.events = Events()
+        self._deleted = DeletedDirs()
+        self._closing: set[str] = set()
+        self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    @abstractmethod
+    def drivers(self) -> "Mapping[str, Driver]":
+        """The driver of each kind, by the kind's name."""
+
+    @abstractmethod
+    def at_start(self, starter: Waited) -> None:
+        """Have `starter` awaited when the server starts, before its first request."""
+
+    @abstractmethod
+    def at_end(self, ender: Waited) -> None:
+        """Have `ender` awaited when the server ends, after its last request."""
+
+    @abstractmethod
+    def project_dir(self, project_id: str) -> Path:
+        """The directory of the project's files. Raises NotFound unless a plugin has that project open."""
+
+    def project_owner(self, project_id: str) -> str:
+        """The owner under which a project itself holds leases: ports that were asked for and are not yet used."""
+        return f"project {project_id}"
+
+    async def close(self, project_id: str) -> None:
+        """Remove all VMs of the project and take back its ports; files stay (P-12).
+
+        Waits for each VM's lock and for whatever holds the project (L-7).
+        """
+        self._closing.add(project_id)
+        try:
+            async with self._hold(project_id):
+                while vms := self.vms.of(project_id):
+                    await asyncio.gather(*(_remove(vm) for vm in vms))
+                self.udp.release_all(self.project_owner(project_id))
+                self._deleted.forget_all(project_id)
+                self.events.end(project_id)
+        finally:
+            self._closing.discard(project_id)
+
+    @asynccontextmanager
+    async def held(self, project_id: str) -> AsyncIterator[Path]:
+        """Keep the project open, with no other holder beside this one; gives its directory.
+
+        Raises NotFound when the project is not open or about to be closed: `is_closing` tells a holder to hurry.
+        Requests that do not hold the project go on meanwhile.
+        """
+        async with self._hold(project_id):
+            if self.is_closing(project_id):
+                raise NotFound(f"The project {project_id} is being closed.")
+            yield self.project_dir(project_id)
+
+    def is_closing(self, project_id: str) -> bool:
+        """True while `close` removes the project's VMs, or waits for the holder of the project."""
+        return project_id in self._closing
+
+    def moved(self, project_id: str) -> None:
+        """Take note that the project has another directory: its VMs work there from now on (P-10)."""
+        for vm in self.vms.of(project_id):
+            vm.dir = directory_of(self, project_id, vm.driver.kind, vm.id)
+
+    async def commit(self, project_id: str) -> None:
+        """Remove the directories of the VMs that were deleted since the last commit (P-11)."""
+        for vm in self.vms.of(project_id):
+            async with vm.lock:
+                pass
+        await self._deleted.commit(project_id)
+
+    @abstractmethod
+    async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
+        """The answer of a route, in JSON types, asked from within: checked, locked and finished as over HTTP.
+
+        path: as the route has it; parameters: of the path, by name. Raises LabErrors, as the route does; NotFound when
+        there is no such route. A caller that holds a VM's lock must not ask for that VM.
+        """
+
+    @abstractmethod
+    def parse(self, data: bytes, schema: Schema) -> Any:
+        """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`."""
+
+    def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `operation` to its end, even if nothing waits for it any more."""
+        task = asyncio.ensure_future(operation)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """End the server in order. Raises Conflict when it was not started by a command that can end it."""
+
+    @abstractmethod
+    def reload(self) -> None:
+        """Read the settings again (A-2); settings that cannot change while the server runs are logged and stay.
+
+        Raises Conflict, with everything as before, when they are bad.
+        """
+
+    def _hold(self, project_id: str) -> asyncio.Lock:
+        return self._holds.setdefault(project_id, asyncio.Lock())
+
+
+async def _remove(vm: VM) -> None:
+    async with vm.lock:
+        if not vm.gone:
+            await lifecycle.remove(vm)
+
+
+def _emulators_user(settings: Settings) -> User | None:
+    try:
+        return None if settings.user is None else user_named(settings.user)
+    except ValueError as error:
+        raise SettingsError(f"{settings.source}: 'user': {error}") from None
