@@ -1,4 +1,4 @@
-"""Writes the reference pages from signatures and docstrings: cog calls it where hooks.md and drivers.md say so."""
+"""Writes the reference pages from signatures and docstrings: cog calls it where a page says so."""
 
 import ast
 import inspect
@@ -9,9 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 import labplane
 from labplane.errors import LabError
 from labplane.plugins.contract import HOOKS, Hooks
+from labplane.settings import SETTINGS, Settings
 
 TREE = Path(__file__).parent.parent
 
@@ -53,6 +56,18 @@ def attribute(what: type, name: str) -> str:
 def schema(name: str) -> str:
     """One of the schemas that labplane offers, as JSON."""
     return f"### `{name}`\n\n```json\n{json.dumps(getattr(labplane, name), indent=4)}\n```"
+
+
+def settings() -> str:
+    """The table of all settings."""
+    home = str(platformdirs.user_data_path("labplane"))
+    defaults = Settings()
+    rows = []
+    for name, row in SETTINGS.items():
+        default = json.dumps(getattr(defaults, name)).replace(home, "~/.local/share/labplane")
+        options = ", ".join(f"`{option}`" for option in row.option.partition(" ")[0].split("/") if option)
+        rows.append((f"`{name}`", f"`{default}`", options, "yes" if row.reload else "", _escaped(row.meaning)))
+    return re.sub(r"  +", " ", _table(("Key", "Default", "Option", "Reload", "Meaning"), rows))
 
 
 def errors() -> str:

@@ -1,11 +1,16 @@
-"""Settings: defaults, then labplane.toml, then LABPLANE_* variables, then the command line, the last one wins."""
+"""Settings: defaults, then labplane.toml, then LABPLANE_* variables, then the command line; the last one wins.
+
+The class `Settings` is the one table of all settings. Their schemas, the variables, the options of ``labplane serve``,
+what a reload can change, and the table in docs/settings.md are derived from its fields.
+"""
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 import platformdirs
 
@@ -15,90 +20,62 @@ from labplane.validation.schemas import LabValidator, Schema, complaint
 ENVIRONMENT_PREFIX = "LABPLANE_"
 NOT_SETTINGS = frozenset({"LABPLANE_CONFIG"})
 
+T = TypeVar("T")
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_SCHEMAS: Mapping[Any, Schema] = {
+    str: _TEXT,
+    str | None: _TEXT,
+    int: {"type": "integer", "minimum": 1},
+    bool: {"type": "boolean"},
+    tuple[str, ...]: {"type": "array", "items": _TEXT},
+    Mapping[str, Mapping[str, Any]]: {"type": "object", "additionalProperties": {"type": "object"}},
+}
+_RANGE = re.compile("[0-9]{1,5}-[0-9]{1,5}")
+_MIB = 1024 * 1024
+
 
 class SettingsError(Exception):
     """A setting is unknown or has a bad value; the text names source, key and what is allowed."""
 
 
-def _port_range(example: str) -> Schema:
-    return {
-        "type": "string",
-        "pattern": "^[0-9]{1,5}-[0-9]{1,5}$",
-        "description": f"a range of ports such as {example}",
-    }
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    meaning: a phrase for docs/settings.md, ``--help`` and messages.
+    option:  of ``labplane serve``, with a word for its value if there is a better one than its type; "" for none.
+    reload:  whether a reload changes it. Otherwise a changed value takes effect at the next start.
+    schema:  of its value.
+    """
+
+    meaning: str
+    option: str
+    reload: bool
+    schema: Schema
 
 
-_NAMES: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
+def setting(
+    default: T | Callable[[], T],
+    meaning: str,
+    option: str = "",
+    *,
+    reload: bool = False,
+    secret: bool = False,
+    **schema: Any,
+) -> T:
+    """A field of `Settings`, whose type gives its schema, to which `schema` adds keywords.
 
-_COUNT: Schema = {"type": "integer", "minimum": 1}
+    default: the value, or what makes it when it is needed.
+    secret:  keeps the value out of logs.
+    """
+    given: Any = {"default_factory": default} if callable(default) else {"default": default}
+    row = Setting(meaning, option, reload, schema)
+    return cast(T, field(**given, repr=not secret, metadata={"row": row}))
 
-_SCHEMAS: Mapping[str, Schema] = {
-    "host": {"type": "string", "minLength": 1, "description": "address for HTTP; 0.0.0.0 lets everybody in"},
-    "port": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "TCP port for HTTP, 0 for any free one"},
-    "uds": {"type": "string", "minLength": 1, "description": "Unix socket for HTTP, instead of host and port"},
-    "certfile": {"type": "string", "minLength": 1, "description": "TLS certificate for HTTP, with its chain"},
-    "keyfile": {"type": "string", "minLength": 1, "description": "its private key, unless the certfile has it"},
-    "auth": {"enum": ["off", "token"], "description": "whether clients need the token"},
-    "token_file": {"type": "string", "minLength": 1, "description": "where the token is kept; made when missing"},
-    "token": {"type": "string", "minLength": 1, "description": "the token itself, instead of token_file"},
-    "insecure": {"type": "boolean", "description": "listen where strangers are, without authentication or encryption"},
-    "insecure_consoles": {"type": "boolean", "description": "let consoles listen where strangers are"},
-    "allow_hosts": {**_NAMES, "description": "further names by which clients may address the server"},
-    "cors_origins": {**_NAMES, "description": "origins whose web pages may use the API: https://lab.example.org"},
-    "local": {
-        "type": "boolean",
-        "description": "the client runs on this host: it may choose project paths, stop the server",
-    },
-    "projects_dir": {"type": "string", "minLength": 1, "description": "where projects live"},
-    "console_host": {"type": "string", "minLength": 1, "description": "address on which consoles listen"},
-    "console_ports": _port_range("2000-5000"),
-    "udp_ports": _port_range("10000-20000"),
-    "api_version": {"type": "string", "minLength": 1, "description": "what GET /v1/version answers, or auto"},
-    "max_body": {
-        "type": "integer",
-        "minimum": 1024 * 1024,
-        "maximum": 32 * 1024 * 1024,
-        "description": "longest request body in bytes",
-    },
-    "max_depth": {
-        "type": "integer",
-        "minimum": 8,
-        "maximum": MAX_DEPTH,
-        "description": "deepest nesting of a request body",
-    },
-    "max_head": {"type": "integer", "minimum": 4096, "description": "longest head of a request in bytes"},
-    "max_frame": {"type": "integer", "minimum": 4096, "description": "longest frame of a WebSocket in bytes"},
-    "max_connections": {**_COUNT, "description": "HTTP connections at once"},
-    "max_requests": {**_COUNT, "description": "HTTP requests at once"},
-    "max_viewers": {**_COUNT, "description": "viewers of one console at once"},
-    "max_vms": {**_COUNT, "description": "VMs of one project"},
-    "head_seconds": {**_COUNT, "description": "after that a request whose head is not complete is refused"},
-    "stall_seconds": {**_COUNT, "description": "after that a client that sends or reads nothing more is hung up"},
-    "unclaimed_udp_seconds": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "after that a UDP port of POST /v1/ports/udp that no link uses is free again",
-    },
-    "log_level": {"enum": ["debug", "info", "warning", "error"], "description": "how much is logged"},
-    "access_log": {"type": "boolean", "description": "log each request"},
-    "strict": {"type": "boolean", "description": "do not start when a plugin fails to load"},
-    "plugins_dir": {"type": "string", "minLength": 1, "description": "directory whose *.py are plugins, one a file"},
-    "trace_plugins": {"type": "boolean", "description": "log each call of a hook, with the names of the plugins"},
-    "sandbox": {"enum": ["auto", "off", "require"], "description": "whether emulators are confined to what is theirs"},
-    "user": {"type": "string", "minLength": 1, "description": "whom emulators run as, when the server is root"},
-    "driver_seconds": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "after that a driver's work on a VM is cancelled",
-    },
-    "only_plugins": {**_NAMES, "description": "names of the only plugins to load"},
-    "disabled": {**_NAMES, "description": "names of plugins not to load"},
-    "plugins": {
-        "type": "object",
-        "additionalProperties": {"type": "object"},
-        "description": "a table of settings for each plugin",
-    },
-}
+
+def _user_data(name: str) -> Any:
+    return lambda: str(platformdirs.user_data_path("labplane") / name)
 
 
 @dataclass(frozen=True)
@@ -108,53 +85,65 @@ class Settings:
     source: where they come from, for messages.
     """
 
-    FIXED: ClassVar[tuple[str, ...]] = (
-        *("host", "port", "uds", "certfile", "keyfile", "auth", "token_file", "token", "allow_hosts", "cors_origins"),
-        *("max_head", "max_frame", "max_connections", "max_requests", "head_seconds", "stall_seconds"),
-        *("projects_dir", "log_level", "access_log"),
-        *("strict", "plugins_dir", "trace_plugins", "user", "only_plugins", "disabled"),
-    )
+    FIXED: ClassVar[tuple[str, ...]]
+    """The names of those that a reload leaves as they are."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    uds: str | None = None
-    certfile: str | None = None
-    keyfile: str | None = None
-    auth: str = "off"
-    token_file: str = field(default_factory=lambda: str(platformdirs.user_data_path("labplane") / "token"))
-    token: str | None = field(default=None, repr=False)
-    insecure: bool = False
-    insecure_consoles: bool = False
-    allow_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    local: bool = False
-    projects_dir: str = field(default_factory=lambda: str(platformdirs.user_data_path("labplane") / "projects"))
-    console_host: str = "127.0.0.1"
-    console_ports: str = "2000-5000"
-    udp_ports: str = "10000-20000"
-    api_version: str = "auto"
-    max_body: int = 16 * 1024 * 1024
-    max_depth: int = MAX_DEPTH
-    max_head: int = 64 * 1024
-    max_frame: int = 1024 * 1024
-    max_connections: int = 1000
-    max_requests: int = 1000
-    max_viewers: int = 64
-    max_vms: int = 1000
-    head_seconds: int = 20
-    stall_seconds: int = 60
-    unclaimed_udp_seconds: int = 3600
-    log_level: str = "info"
-    access_log: bool = False
-    strict: bool = False
-    plugins_dir: str | None = None
-    trace_plugins: bool = False
-    sandbox: str = "auto"
-    user: str | None = None
-    driver_seconds: int = 60
-    only_plugins: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    host: str = setting("127.0.0.1", "address for HTTP", "--host")
+    port: int = setting(8000, "TCP port for HTTP, 0 for any free one", "--port", minimum=0, maximum=65535)
+    uds: str | None = setting(
+        None, "Unix socket for HTTP, in a directory of mode 0700, instead of host and port", "--uds PATH"
+    )
+    certfile: str | None = setting(None, "TLS certificate for HTTP, with its chain", "--certfile")
+    keyfile: str | None = setting(None, "its private key, unless the certfile has it", "--keyfile")
+    auth: Literal["off", "token"] = setting("off", "whether clients need the token", "--auth")
+    token_file: str = setting(_user_data("token"), "where the token is kept; made when missing", "--token-file")
+    token: str | None = setting(None, "the token itself, instead of token_file", secret=True)
+    insecure: bool = setting(
+        False, "listen where strangers are without authentication or TLS", "--insecure/--secure", reload=True
+    )
+    insecure_consoles: bool = setting(
+        False, "let consoles listen where strangers are", "--insecure-consoles/--secure-consoles", reload=True
+    )
+    allow_hosts: tuple[str, ...] = setting((), "further names of this server", "--allow-host")
+    cors_origins: tuple[str, ...] = setting((), "origins whose web pages may use the API, https://lab.example.org")
+    projects_dir: str = setting(_user_data("projects"), "where projects live; created when missing", "--projects-dir")
+    local: bool = setting(
+        False, "the client runs on this host: it may choose paths and stop the server", "--local/--remote", reload=True
+    )
+    console_host: str = setting("127.0.0.1", "address on which consoles listen", "--console-host", reload=True)
+    console_ports: str = setting("2000-5000", "TCP ports for consoles", "--console-ports A-B", reload=True)
+    udp_ports: str = setting("10000-20000", "UDP ports for links", "--udp-ports A-B", reload=True)
+    api_version: str = setting("auto", "what GET /v1/version answers", "--api-version", reload=True)
+    max_body: int = setting(
+        16 * _MIB, "longest request body in bytes, 1 to 32 MiB", reload=True, minimum=_MIB, maximum=32 * _MIB
+    )
+    max_depth: int = setting(MAX_DEPTH, "deepest nesting of a request body", reload=True, minimum=8, maximum=MAX_DEPTH)
+    max_head: int = setting(64 * 1024, "longest head of a request in bytes; beyond it 431", minimum=4096)
+    max_frame: int = setting(_MIB, "longest frame of a WebSocket in bytes", minimum=4096)
+    max_connections: int = setting(1000, "HTTP connections at once; beyond it 503")
+    max_requests: int = setting(1000, "HTTP requests at once, streams included; beyond it 503")
+    max_viewers: int = setting(64, "viewers of one console at once, from its VM's next start on", reload=True)
+    max_vms: int = setting(1000, "VMs of one project", reload=True)
+    head_seconds: int = setting(20, "after that a request whose head is not complete is refused (408)")
+    stall_seconds: int = setting(60, "after that a client that sends or reads nothing more is hung up")
+    unclaimed_udp_seconds: int = setting(
+        3600, "after that a UDP port of POST /v1/ports/udp that no link uses is free again", reload=True
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "how much is logged, on stderr", "--log-level"
+    )
+    access_log: bool = setting(False, "log each request", "--access-log/--no-access-log")
+    strict: bool = setting(False, "do not start when a plugin fails to load", "--strict/--lenient")
+    only_plugins: tuple[str, ...] = setting((), "load these plugins and no others", "--only-plugins A,B")
+    plugins_dir: str | None = setting(None, "load each *.py in it as a plugin", "--plugins-dir DIR")
+    trace_plugins: bool = setting(False, "log each call of a hook, with the names of the plugins that are asked")
+    sandbox: Literal["auto", "off", "require"] = setting(
+        "auto", "whether emulators are confined to what is theirs", reload=True
+    )
+    user: str | None = setting(None, "the user as whom emulators run, when the server is root")
+    driver_seconds: int = setting(60, "after that a driver's work on a VM is cancelled", reload=True)
+    disabled: tuple[str, ...] = setting((), "names of plugins that are not even imported")
+    plugins: Mapping[str, Mapping[str, Any]] = setting(dict, "a table of settings for each plugin", reload=True)
     source: str = "the settings"
 
     @property
@@ -169,6 +158,18 @@ class Settings:
     def projects_path(self) -> Path:
         """The absolute directory below which projects live."""
         return Path(self.projects_dir).expanduser().resolve()
+
+
+def _schema(kind: Any, keywords: Schema) -> Schema:
+    return {**(_SCHEMAS.get(kind) or {"enum": list(get_args(kind))}), **keywords}
+
+
+SETTINGS: Mapping[str, Setting] = {
+    one.name: replace(one.metadata["row"], schema=_schema(one.type, one.metadata["row"].schema))
+    for one in fields(Settings)
+    if "row" in one.metadata
+}
+Settings.FIXED = tuple(name for name, row in SETTINGS.items() if not row.reload)
 
 
 def read(
@@ -212,7 +213,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _from_text(name: str, text: str) -> Any:
-    kind = _SCHEMAS.get(name, {}).get("type")
+    kind = SETTINGS[name].schema.get("type") if name in SETTINGS else None
     if kind == "array":
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind == "boolean" and text in ("0", "1"):
@@ -226,19 +227,19 @@ def _from_text(name: str, text: str) -> Any:
 
 
 def _checked(values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
-    if unknown := sorted(set(values) - set(_SCHEMAS)):
-        raise SettingsError(f"{source}: unknown key {unknown[0]!r}; allowed are {', '.join(_SCHEMAS)}")
+    if unknown := sorted(set(values) - set(SETTINGS)):
+        raise SettingsError(f"{source}: unknown key {unknown[0]!r}; allowed are {', '.join(SETTINGS)}")
     for name, value in values.items():
-        schema = _SCHEMAS[name]
-        if reason := complaint(LabValidator({"properties": {name: schema}}), {name: value}):
-            raise SettingsError(f"{source}: {reason} ({schema['description']})")
-        if name.endswith("_ports"):
-            first, last = _ends(value)
-            if not 1 <= first <= last <= 65535:
-                raise SettingsError(
-                    f"{source}: '{name}' must be a range within 1-65535, lower end first, not {value!r}"
-                )
+        if reason := complaint(LabValidator({"properties": {name: SETTINGS[name].schema}}), {name: value}):
+            raise SettingsError(f"{source}: {reason} ({SETTINGS[name].meaning})")
+        if name.endswith("_ports") and not _is_range(value):
+            allowed = "a range within 1-65535, lower end first, such as 2000-5000"
+            raise SettingsError(f"{source}: '{name}' must be {allowed}, not {value[:40]!r} ({SETTINGS[name].meaning})")
     return values
+
+
+def _is_range(text: str) -> bool:
+    return _RANGE.fullmatch(text) is not None and 1 <= _ends(text)[0] <= _ends(text)[1] <= 65535
 
 
 def _ends(text: str) -> tuple[int, int]:

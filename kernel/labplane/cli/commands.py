@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labplane import settings as settings_room
+from labplane.cli.options import settings_options
 from labplane.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ _config = click.option(
     envvar="LABPLANE_CONFIG",
     help=f"Settings file [default: {settings_room.default_config()}, if it exists]",
 )
-_plugins_dir = click.option("--plugins-dir", metavar="DIR", help="Load each *.py in it as a plugin [default: none]")
-
-
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+_plugins_dir = settings_options("plugins_dir")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,31 +34,7 @@ def main() -> None:
 
 @main.command()
 @_config
-@click.option("--host", help="Address for HTTP [default: 127.0.0.1]")
-@click.option("--port", type=int, help="TCP port for HTTP, 0 for any free one [default: 8000]")
-@click.option(
-    "--uds", metavar="PATH", help="Unix socket for HTTP, in a directory of mode 0700, instead of host and port"
-)
-@click.option("--certfile", help="TLS certificate for HTTP, with its chain")
-@click.option("--keyfile", help="Its private key, unless the certfile has it")
-@click.option("--auth", type=click.Choice(["off", "token"]), help="Whether clients need the token [default: off]")
-@click.option("--token-file", help="Where the token is kept; made when missing [default: in the user's data directory]")
-@click.option("--insecure/--secure", default=None, help="Listen where strangers are without authentication or TLS")
-@click.option("--insecure-consoles/--secure-consoles", default=None, help="Let consoles listen where strangers are")
-@click.option("--allow-host", "allow_hosts", multiple=True, help="A further name of this server; may be given again")
-@click.option("--projects-dir", help="Where projects live; created when missing [default: the user's data directory]")
-@click.option(
-    "--local/--remote", default=None, help="The client runs on this host: it may choose paths and stop the server"
-)
-@click.option("--console-host", help="Address on which consoles listen [default: 127.0.0.1]")
-@click.option("--console-ports", metavar="A-B", help="TCP ports for consoles [default: 2000-5000]")
-@click.option("--udp-ports", metavar="A-B", help="UDP ports for links [default: 10000-20000]")
-@click.option("--api-version", help="What GET /v1/version answers [default: auto]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
-@click.option("--access-log/--no-access-log", default=None, help="Log each request")
-@click.option("--strict/--lenient", default=None, help="Do not start when a plugin fails to load")
-@click.option("--only-plugins", metavar="A,B", callback=_names, help="Load these plugins and no others")
-@_plugins_dir
+@settings_options()
 def serve(config: Path | None, **overrides: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
     from labplane.plugins.loading import PluginError
@@ -69,9 +42,7 @@ def serve(config: Path | None, **overrides: Any) -> None:
     from labplane.server.serving import serve as run
 
     def read() -> Settings:
-        return settings_room.read(
-            config, os.environ, {**overrides, "allow_hosts": list(overrides["allow_hosts"]) or None}
-        )
+        return settings_room.read(config, os.environ, overrides)
 
     try:
         run(read)

@@ -17,7 +17,7 @@ from labplane import Plugin
 from labplane.cli import main
 from labplane.plugins import files
 from labplane.plugins.loading import Candidate
-from labplane.settings import Settings
+from labplane.settings import SETTINGS, Settings
 from support import running
 
 
@@ -105,9 +105,32 @@ def test_serve_with_strict_names_the_plugin_that_fails(offered: list[Candidate],
     )
 
 
-def test_every_option_of_serve_is_a_setting() -> None:
-    options = {parameter.name for parameter in main.commands["serve"].params} - {"config"}
-    assert options <= set(Settings.__dataclass_fields__)
+def test_serve_has_the_options_that_the_table_of_settings_says() -> None:
+    options = {
+        parameter.name: {*parameter.opts, *parameter.secondary_opts} for parameter in main.commands["serve"].params
+    }
+    assert options.pop("config") == {"--config"}
+    assert options == {name: set(row.option.split(" ")[0].split("/")) for name, row in SETTINGS.items() if row.option}
+
+
+def test_each_option_has_the_value_that_its_setting_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One option of each kind, all at once; those that are not given leave the file and the variables alone."""
+    seen: list[Settings] = []
+    monkeypatch.setattr("labplane.server.serving.serve", lambda read: seen.append(read()))
+    given = "--port 81 --host ::1 --auth token --local --secure --allow-host a --allow-host b --only-plugins a,b,"
+    assert run("serve", *given.split(), LABPLANE_UDP_PORTS="7-8", LABPLANE_INSECURE="1").exit_code == 0
+    (settings,) = seen
+    assert (settings.port, settings.host, settings.auth, settings.local) == (81, "::1", "token", True)
+    assert (settings.insecure, settings.allow_hosts, settings.only_plugins) == (False, ("a", "b"), ("a", "b"))
+    assert (settings.udp_ports, settings.console_ports, settings.strict) == ("7-8", "2000-5000", False)
+
+
+def test_the_help_of_an_option_says_what_it_is_for_and_its_default() -> None:
+    help_text = " ".join(run("serve", "--help", COLUMNS="400").output.split())
+    assert "--port INTEGER TCP port for HTTP, 0 for any free one [default: 8000]" in help_text
+    assert "--auth [off|token] Whether clients need the token [default: off]" in help_text
+    assert "--allow-host TEXT Further names of this server; may be given again --projects-dir" in help_text
+    assert "where the token is kept; made when missing [default: in the user's data directory]" in help_text.lower()
 
 
 def test_an_address_that_is_taken_is_one_sentence_and_touches_nothing(offered: list[Candidate], tmp_path: Path) -> None:
