@@ -1,4 +1,4 @@
-.PHONY: help check test docs bench fuzz demo clean
+.PHONY: help check test docs bench fuzz storm demo clean
 
 help:
 	@./run --help
@@ -17,6 +17,9 @@ bench:
 
 fuzz:
 	./run fuzz
+
+storm:
+	./run storm
 
 demo:
 	./run

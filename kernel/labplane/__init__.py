@@ -8,6 +8,7 @@ from labplane.emulators.session import Running, Session
 from labplane.emulators.terminals import Process, Terminals
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
 from labplane.events import Event, Events, Subscription
+from labplane.machines.deleted_dirs import remove_tree
 from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
 from labplane.machines.lab import Lab
 from labplane.machines.udp_ends import open_udp
@@ -51,5 +52,6 @@ __all__ = [
     "hook",
     "open_udp",
     "page_routes",
+    "remove_tree",
     "resolve_rhost",
 ]

@@ -178,13 +178,15 @@ def test_a_creation_waits_until_the_directory_of_its_id_is_gone(tmp_path: Path) 
     lab = Kernel(settings(tmp_path))
 
     async def main() -> None:
-        removed = lab._deleted._being_removed["x"] = asyncio.Event()
-        waiting = asyncio.ensure_future(lab._deleted.settle("x"))
+        removed = lab._deleted._removals["p", "x"] = asyncio.Event()
+        removal = lab._deleted.removal("p", "x")
+        assert removal is not None
+        waiting = asyncio.ensure_future(removal)
         await asyncio.sleep(0)
         assert not waiting.done()
-        lab._deleted._being_removed.clear()
         removed.set()
         await waiting
+        assert lab._deleted.removal("another", "x") is None
 
     asyncio.run(main())
 

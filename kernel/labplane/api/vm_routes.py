@@ -185,8 +185,8 @@ async def _update(driver: Driver, request: Request) -> Any:
 
 async def _delete(deleted: DeletedDirs, driver: Driver, request: Request) -> None:
     vm = _vm(driver, request)
-    deleted.add(vm)
     await lifecycle.remove(vm)
+    deleted.add(vm)  # only now: a commit must not take the directory of a VM that is still being stopped
 
 
 async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:

@@ -1,7 +1,9 @@
 """The directories of deleted VMs: they stay until their project is committed (M-12, P-11)."""
 
 import asyncio
+import os
 import shutil
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,35 +12,59 @@ if TYPE_CHECKING:
 
 
 class DeletedDirs:
-    """Which directories a commit may remove, by project and VM id."""
+    """The directories that a commit may remove, by project and VM id."""
 
     def __init__(self) -> None:
-        self._directories: dict[str, dict[str, Path]] = {}
-        self._being_removed: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, dict[str, Path]] = {}
+        self._removals: dict[tuple[str, str], asyncio.Event] = {}
 
     def add(self, vm: "VM") -> None:
-        """`vm` was deleted; its directory goes with the next commit."""
-        self._directories.setdefault(vm.project_id, {})[vm.id] = vm.dir
+        """Take note that `vm` is deleted: its directory goes with the next commit."""
+        self._waiting.setdefault(vm.project_id, {})[vm.id] = vm.dir
 
-    def forget(self, vm: "VM") -> None:
-        """A VM of that id exists again: its directory is in use."""
-        self._directories.get(vm.project_id, {}).pop(vm.id, None)
+    def forget(self, vm: "VM") -> bool:
+        """Keep the directory of `vm`, which exists again; whether it waited for a commit."""
+        return self._waiting.get(vm.project_id, {}).pop(vm.id, None) is not None
 
     def forget_all(self, project_id: str) -> None:
-        """The project is closed; what it left behind stays."""
-        self._directories.pop(project_id, None)
+        """Keep all directories of the project, which is closed."""
+        self._waiting.pop(project_id, None)
 
-    async def settle(self, vm_id: str) -> None:
-        """Wait while a directory of that id is being removed."""
-        while (removal := self._being_removed.get(vm_id)) is not None:
-            await removal.wait()
+    def removal(self, project_id: str, vm_id: str) -> Awaitable[object] | None:
+        """The end of the removal of that VM's directory, to be awaited; None while it is not being removed."""
+        removal = self._removals.get((project_id, vm_id))
+        return None if removal is None else removal.wait()
 
     async def commit(self, project_id: str) -> None:
-        """Remove the directories of the project's deleted VMs."""
-        directories = self._directories.pop(project_id, {})
-        self._being_removed |= {vm_id: asyncio.Event() for vm_id in directories}
+        """Remove the directories of the project's deleted VMs.
+
+        Raises OSError when one cannot be removed; it waits for the next commit then, and the others are gone.
+        """
+        directories = self._waiting.pop(project_id, {})
+        events = {(project_id, vm_id): asyncio.Event() for vm_id in directories}
+        self._removals |= events
+        errors: dict[str, OSError] = {}
         for vm_id, directory in directories.items():
             try:
-                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+                await asyncio.to_thread(remove_tree, directory)
+            except OSError as error:
+                errors[vm_id] = error
             finally:
-                self._being_removed.pop(vm_id).set()
+                self._removals.pop((project_id, vm_id)).set()
+        for vm_id in errors:
+            self._waiting.setdefault(project_id, {})[vm_id] = directories[vm_id]
+        if errors:
+            raise next(iter(errors.values()))
+
+
+def remove_tree(directory: Path) -> None:
+    """Delete `directory` with all that is in it, if it exists. Raises OSError when something of it has to stay."""
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        if os.path.lexists(directory):
+            raise
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)  # the rest of it
+        if os.path.lexists(directory):
+            raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from labplane.emulators.confinement import Needs
 from labplane.emulators.session import Session
 from labplane.emulators.users import give
-from labplane.errors import Conflict, LabError, Unavailable
+from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
 from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
 
@@ -231,6 +231,8 @@ class ProcessDriver(ConsoleDriver):
                 timer_slack=self.timer_slack,
             )
         except OSError as error:
+            if isinstance(answer_to(error), Busy | StorageFull):
+                raise  # which says what the system lacks
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
         vm.command_line = " ".join(command)
 

@@ -2,8 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -48,6 +48,7 @@ class Lab(ABC):
         self._deleted = DeletedDirs()
         self._closing: set[str] = set()
         self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -99,20 +100,35 @@ class Lab(ABC):
                 raise NotFound(f"The project {project_id} is being closed.")
             yield self.project_dir(project_id)
 
+    @asynccontextmanager
+    async def vms_held(self, project_id: str) -> AsyncIterator[None]:
+        """Hold the lock of each VM of the project; none is created meanwhile (L-7)."""
+        async with self._gate(project_id), AsyncExitStack() as locks:
+            for vm in self.vms.of(project_id):
+                await locks.enter_async_context(vm.lock)
+            yield
+
+    def vms_are_held(self, project_id: str) -> Awaitable[object] | None:
+        """The end of `vms_held` of the project, to be awaited; None while nothing holds them."""
+        gate = self._gate(project_id)
+        return _passed(gate) if gate.locked() else None
+
     def is_closing(self, project_id: str) -> bool:
         """True while `close` removes the project's VMs, or waits for the holder of the project."""
         return project_id in self._closing
 
     def moved(self, project_id: str) -> None:
-        """Take note that the project has another directory: its VMs work there from now on (P-10)."""
+        """Take note that the project has another directory: its VMs work there from now on (P-10).
+
+        To be called within `vms_held`, in which the directory has changed.
+        """
         for vm in self.vms.of(project_id):
             vm.dir = directory_of(self, project_id, vm.driver.kind, vm.id)
 
     async def commit(self, project_id: str) -> None:
         """Remove the directories of the VMs that were deleted since the last commit (P-11)."""
         for vm in self.vms.of(project_id):
-            async with vm.lock:
-                pass
+            await _passed(vm.lock)
         await self._deleted.commit(project_id)
 
     @abstractmethod
@@ -147,6 +163,14 @@ class Lab(ABC):
 
     def _hold(self, project_id: str) -> asyncio.Lock:
         return self._holds.setdefault(project_id, asyncio.Lock())
+
+    def _gate(self, project_id: str) -> asyncio.Lock:
+        return self._gates.setdefault(project_id, asyncio.Lock())
+
+
+async def _passed(lock: asyncio.Lock) -> None:
+    async with lock:
+        pass
 
 
 async def _remove(vm: VM) -> None:

@@ -35,13 +35,18 @@ async def create(
     """
     given = body.get("vm_id")
     vm_id = given.lower() if isinstance(given, str) else str(uuid4())
-    while (known := lab.vms.get(vm_id)) is not None:
-        if known.project_id != project_id or known.driver is not kind.driver:
-            raise Conflict(f"The vm_id {vm_id} belongs to {known} of project {known.project_id}.")
-        async with known.lock:
-            if not known.gone:
-                return await show(known)
-    await deleted.settle(vm_id)
+    # After each wait everything may be different: look again until there is nothing to wait for.
+    while True:
+        if (known := lab.vms.get(vm_id)) is not None:
+            if known.project_id != project_id or known.driver is not kind.driver:
+                raise Conflict(f"The vm_id {vm_id} belongs to {known} of project {known.project_id}.")
+            async with known.lock:
+                if not known.gone:
+                    return await show(known)
+        elif (obstacle := deleted.removal(project_id, vm_id) or lab.vms_are_held(project_id)) is not None:
+            await obstacle
+        else:
+            break
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
     if len(lab.vms.of(project_id)) >= lab.settings.max_vms:
@@ -49,50 +54,42 @@ async def create(
             f"The project has {lab.settings.max_vms} VMs, which is all that the settings allow; delete one first."
         )
     vm = VM(lab, kind, project_id, vm_id, body["name"])
-    async with vm.lock:
+    async with vm.lock:  # which nothing else knows yet, so this waits for nothing
         lab.vms.add(vm)
+        was_deleted = deleted.forget(vm)
         try:
-            existed = await _bring_up(vm, body)
+            shown = await _make(vm, body, show)
         except BaseException:
-            vm.phase = Phase.GONE
             lab.vms.discard(vm)
-            raise
-        try:
-            shown = await show(vm)
-        except BaseException:
-            await remove(vm)
-            if not existed:
-                await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
+            if was_deleted:
+                deleted.add(vm)
             raise
         vm.phase = Phase.READY
-        deleted.forget(vm)
         vm.announce("vm.created")
         return shown
 
 
-async def _bring_up(vm: VM, body: Mapping[str, Any]) -> bool:
-    """Give `vm` its console, directory and settings, or nothing; whether the directory was there already."""
+async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]) -> Any:
+    """Give `vm` its console, directory and settings; `show` of it. All is given back when anything fails."""
     lab, driver = vm.lab, vm.driver
-    if driver.console:
-        console = body.get("console")
-        if console is None:
-            vm.console = lab.consoles.lease(vm)
-        else:
-            await _reserve(vm, console)
-            vm.console = console
-    existed = False
-    try:
-        existed = _make_directory(vm)
+    async with AsyncExitStack() as undo:
+        if driver.console:
+            console = body.get("console")
+            if console is None:
+                vm.console = lab.consoles.lease(vm)
+            else:
+                await _reserve(vm, console)
+                vm.console = console
+            undo.callback(lab.consoles.release, vm.console, vm)
+        if not _make_directory(vm):
+            undo.push_async_callback(asyncio.to_thread, shutil.rmtree, vm.dir, ignore_errors=True)
         given = {name: body[name] for name in driver.properties if name in body}
         await vm.supervised(driver.configure(vm, given))
-    except BaseException:
-        if not existed:
-            await asyncio.to_thread(shutil.rmtree, vm.dir, ignore_errors=True)
-        if vm.console is not None:
-            lab.consoles.release(vm.console, vm)
-        raise
-    vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
-    return existed
+        vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
+        undo.push_async_callback(_farewell, vm, driver.removed)
+        shown = await show(vm)
+        undo.pop_all()
+        return shown
 
 
 def _make_directory(vm: VM) -> bool:
@@ -285,7 +282,6 @@ async def remove(vm: VM) -> None:
     told = vm.listed and lab.events.wanted(vm.project_id)
     last = await vm.last_shown() if told else None
     await _farewell(vm, driver.removed)
-    vm.phase = Phase.GONE
     lab.vms.discard(vm)
     if vm.console is not None:
         lab.consoles.release(vm.console, vm)

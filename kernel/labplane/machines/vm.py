@@ -202,10 +202,14 @@ class VMs:
         return list(self._by_project.get(project_id, {}).values())
 
     def add(self, vm: VM) -> None:
-        self._by_id[vm.id] = vm
+        """Take in a new VM. Raises ValueError when there is one of that id: its maker has not looked."""
+        if self._by_id.setdefault(vm.id, vm) is not vm:
+            raise ValueError(f"there is a VM {vm.id} already")
         self._by_project.setdefault(vm.project_id, {})[vm.id] = vm
 
     def discard(self, vm: VM) -> None:
+        """Forget `vm`, which is gone from now on."""
+        vm.phase = Phase.GONE
         del self._by_id[vm.id]
         siblings = self._by_project[vm.project_id]
         del siblings[vm.id]

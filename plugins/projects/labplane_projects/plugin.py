@@ -3,13 +3,14 @@
 import asyncio
 import fcntl
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook
-from labplane_projects.project import MARKER, Project, remove_directory
+from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook, remove_tree
+from labplane_projects.project import MARKER, Project
 
 log = logging.getLogger("labplane.projects")
 
@@ -106,11 +107,11 @@ class Projects(Plugin):
                     return known.shown(self._location)
         path = self._path(body.get("path"), self._location / project_id)
         project = Project(project_id, name, path)
-        async with project.lock:
+        async with project.lock:  # which nothing else knows yet, so this waits for nothing
             self._projects[project_id] = project
             try:
-                self._check_unshared(project, path)
-                await asyncio.to_thread(project.settle, path, body.get("temporary", False))
+                with self._reserved(project, path):
+                    project.settled(await asyncio.to_thread(project.settle, path, body.get("temporary", False)))
             except BaseException:
                 self._forget(project)
                 raise
@@ -133,15 +134,14 @@ class Projects(Plugin):
         async with project.lock:
             self._refuse_gone(project)
             old, was_temporary = project.path, project.temporary
-            path = self._path(body.get("path"), old)
-            if path != old:
-                self._check_unshared(project, path)
-                self._check_move(project, path)
-            await asyncio.to_thread(project.settle, path, body.get("temporary", was_temporary))
+            path, temporary = self._path(body.get("path"), old), body.get("temporary", was_temporary)
+            if path == old:
+                project.settled(await asyncio.to_thread(project.settle, path, temporary))
+            else:
+                await self._move(project, path, temporary)
             project.name = name if name is not None else project.name
-            self.lab.moved(project.id)
             if path != old and was_temporary:
-                await asyncio.to_thread(remove_directory, old)
+                await self._clear(old, project.id)
         return project.shown(self._location)
 
     async def commit(self, request: Request) -> None:
@@ -160,13 +160,45 @@ class Projects(Plugin):
         await self._close(self._get(request.project_id), delete=True)
 
     async def _close(self, project: Project, *, delete: bool) -> None:
+        """Close the project; it stays open, without VMs, when its directory is to go and cannot be removed."""
         async with project.lock:
             self._refuse_gone(project)
             await self.lab.close(project.id)
             project.open = False
-            if delete or project.temporary:
-                await asyncio.to_thread(remove_directory, project.path)
+            try:
+                if delete or project.temporary:
+                    await asyncio.to_thread(remove_tree, project.path)
+            except BaseException:
+                project.open = True
+                raise
             self._forget(project)
+
+    async def _move(self, project: Project, path: Path, temporary: bool) -> None:
+        """Let the project live in another directory (P-10). No VM of it starts, comes or goes meanwhile."""
+        with self._reserved(project, path):
+            async with self.lab.vms_held(project.id):
+                self._check_move(project, path)
+                project.settled(await asyncio.to_thread(project.settle, path, temporary))
+                self.lab.moved(project.id)
+
+    async def _clear(self, directory: Path, project_id: str | None = None) -> None:
+        """Remove a directory that no project needs any more; what cannot be removed is told and stays."""
+        try:
+            await asyncio.to_thread(remove_tree, directory)
+        except OSError as error:
+            sentence = f"{error.filename or directory} stays, for it cannot be removed: {error.strerror}."
+            log.warning("%s", sentence)
+            self.lab.events.emit("log.warning", {"message": sentence}, project_id)
+
+    @contextmanager
+    def _reserved(self, project: Project, path: Path) -> Iterator[None]:
+        """Keep `path` for the project meanwhile. Raises Conflict when it overlaps that of another."""
+        self._check_unshared(project, path)
+        project.reserved = path
+        try:
+            yield
+        finally:
+            project.reserved = None
 
     async def _start(self) -> None:
         """Purge what temporary projects left behind, unless another server works in the same directory."""
@@ -179,7 +211,7 @@ class Projects(Plugin):
             return
         for marker in self._location.glob(f"*/{MARKER}"):
             log.info("removing the temporary project %s that an earlier run left", marker.parent.name)
-            await asyncio.to_thread(remove_directory, marker.parent)
+            await self._clear(marker.parent)
 
     async def _end(self) -> None:
         open_projects = [project for project in self._projects.values() if not project.gone]
@@ -219,13 +251,16 @@ class Projects(Plugin):
 
     def _check_unshared(self, project: Project, path: Path) -> None:
         for other in self._projects.values():
-            if other is not project and (
-                path == other.path or path in other.path.parents or other.path in path.parents
-            ):
-                raise Conflict(f"{path} overlaps the directory of the open project {other.id}.")
+            for taken in (other.path, other.reserved):
+                if other is not project and taken is not None and _overlap(path, taken):
+                    raise Conflict(f"{path} overlaps the directory of the open project {other.id}.")
 
     def _check_move(self, project: Project, path: Path) -> None:
-        if path in project.path.parents or project.path in path.parents:
+        if _overlap(path, project.path):
             raise Conflict(f"{path} and {project.path} contain each other.")
         if running := [str(vm) for vm in self.lab.vms.of(project.id) if vm.status != "stopped"]:
             raise Conflict(f"Stop {', '.join(running)} before the project is moved.")
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents

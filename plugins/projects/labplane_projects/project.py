@@ -2,20 +2,20 @@
 
 import asyncio
 import errno
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labplane import Conflict
 
 MARKER = ".gns3_temporary"
-UNUSABLE = (errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+UNUSABLE = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Project:
     """An open project.
 
     path:    its directory, absolute.
+    reserved: the directory that it is about to have, None most of the time.
     found:   the directory had files of somebody else in it before the project was opened there.
     open:    requests find it: from the end of its creation to the removal of its last VM.
     lock:    held while the project is opened, changed, committed or closed.
@@ -25,6 +25,7 @@ class Project:
         self.id = project_id
         self.name = name
         self.path = path
+        self.reserved: Path | None = None
         self.temporary = False
         self.found = False
         self.lock = asyncio.Lock()
@@ -41,11 +42,11 @@ class Project:
             "temporary": self.temporary,
         }
 
-    def settle(self, path: Path, temporary: bool) -> None:
-        """Make `path` the directory, with or without the temporary mark (P-5, P-6).
+    def settle(self, path: Path, temporary: bool) -> "Place":
+        """Make the directory `path`, with or without the temporary mark (P-5, P-6); to be given to `settled`.
 
-        Raises Conflict when it cannot be one, or when closing a temporary project would wipe files that were there
-        before (B-28); the disk and this object are then as before.
+        Works on the disk alone, in a thread. Raises Conflict when it cannot be the project's directory, or when closing
+        a temporary project would wipe files that were there before (B-28); the disk is then as before.
         """
         moves = path != self.path or not self.open
         try:
@@ -62,12 +63,19 @@ class Project:
             if error.errno not in UNUSABLE:
                 raise
             raise Conflict(f"{str(path)[:300]} cannot be the project's directory: {error.strerror}.") from None
-        self.path, self.temporary, self.found = path, temporary, found
+        return Place(path, temporary, found)
+
+    def settled(self, place: "Place") -> None:
+        """Live at `place` from now on."""
+        self.path, self.temporary, self.found = place
 
 
-def remove_directory(path: Path) -> None:
-    """Delete `path` with all that is in it, if it exists."""
-    shutil.rmtree(path, ignore_errors=True)
+class Place(NamedTuple):
+    """A directory of a project: whether it goes with the project, and whether it had files before."""
+
+    path: Path
+    temporary: bool
+    found: bool
 
 
 def _holds_files(path: Path) -> bool:

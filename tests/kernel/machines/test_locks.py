@@ -12,9 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from labplane import VM, Conflict
+from labplane import VM, Conflict, remove_tree
 from labplane_projects import plugin as projects_plugin
-from labplane_projects.project import remove_directory
 from slow import REFUSED, Lane, vm_id
 
 
@@ -222,9 +221,9 @@ def test_a_project_whose_files_are_being_deleted_takes_no_new_vm(lane: Lane, mon
     def slowly(path: Path) -> None:
         begun.set()
         assert go_on.wait(20)
-        remove_directory(path)
+        remove_tree(path)
 
-    monkeypatch.setattr(projects_plugin, "remove_directory", slowly)
+    monkeypatch.setattr(projects_plugin, "remove_tree", slowly)
     deletion = lane.send("DELETE", lane.project)
     assert begun.wait(20)
     reply = lane.served.http.post(f"{lane.project}/slow/vms", json={"name": "late"})
