@@ -1,5 +1,6 @@
 """The exceptions that become replies."""
 
+import errno
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -98,9 +99,46 @@ class TooLarge(LabError):
     status = 413
 
 
+class StorageFull(LabError):
+    """507: the disk of the server is full, or the quota of its user is used up."""
+
+    status = 507
+
+
 class Fault(LabError):
     """500: a plugin failed at something; the text says which plugin and at what, the log says why."""
 
 
 class ClientGone(Exception):
     """The client hung up before its request was complete."""
+
+
+_NO_RIGHT = (Conflict, "The server's user has no right to do this{at}. Give it the right and try again.")
+_OF_THE_SYSTEM: Mapping[int, tuple[type[LabError], str]] = {
+    errno.ENOSPC: (StorageFull, "There is no space left on the disk{at}. Make room there and try again."),
+    errno.EDQUOT: (StorageFull, "The disk quota of the server's user is used up{at}. Free some of it and try again."),
+    errno.EROFS: (Conflict, "The file system is mounted read-only{at}. Mount it for writing and try again."),
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EBUSY: (
+        Conflict,
+        "The system uses what was to be removed{at}, as a mount point. Free it and try again.",
+    ),
+    errno.ENOTEMPTY: (Conflict, "A program wrote into what was to be removed{at}. End that program and try again."),
+    errno.EIO: (Conflict, "The disk failed{at}. Look into the system's log and check the disk before you try again."),
+    errno.EMFILE: (Busy, "The server has as many files open as it may. Stop some VMs, or raise its limit (ulimit -n)."),
+    errno.ENFILE: (Busy, "The system has as many files open as it can. End other programs and try again."),
+    errno.ENOMEM: (Busy, "The system has no memory left. Stop some VMs or end other programs, and try again."),
+    errno.EAGAIN: (Busy, "The system takes no further process. Stop some VMs or end other programs, and try again."),
+}
+
+
+def answer_to(error: BaseException) -> LabError | None:
+    """The answer when the system refused something to the server: a full disk, say. None when `error` is another one.
+
+    Such an error is no fault of the code at which it shows.
+    """
+    if not isinstance(error, OSError) or error.errno is None or error.errno not in _OF_THE_SYSTEM:
+        return None
+    answer, sentence = _OF_THE_SYSTEM[error.errno]
+    return answer(sentence.format(at=f" at {error.filename}" if error.filename else ""))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from labplane.errors import ClientGone, Fault, LabError
+from labplane.errors import ClientGone, Fault, LabError, answer_to
 from labplane.events import Events
 from labplane.reports import Report
 
@@ -138,7 +138,10 @@ class Supervisor:
                     stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
                     log.error("%s: %s is blocking the server. It is here:\n%s", report, what, stack)
 
-    def _fault(self, report: Report, what: str, error: BaseException, project_id: str | None) -> Fault:
+    def _fault(self, report: Report, what: str, error: BaseException, project_id: str | None) -> LabError:
+        if (answer := answer_to(error)) is not None:
+            log.error("%s: the system refused something at %s: %s", report, what, error)
+            return answer
         report.blame(f"{what}: {type(error).__name__}: {error}".removesuffix(": "))
         log.error("%s: %s failed", report, what, exc_info=error)
         return self._told(Fault(f"The {report} failed at {what}; the server's log says why."), project_id)

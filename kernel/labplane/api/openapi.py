@@ -26,8 +26,8 @@ _SECURITY: Mapping[str, Schema] = {
     "password": {"type": "http", "scheme": "basic", "description": "any user; the token as password"},
 }
 
-# A body that is no JSON, a foreign web page, a slow client, one that sends too much, a bug, a busy server.
-ALWAYS = (400, 403, 408, 413, 431, 500, 503)
+# A body that is no JSON, a foreign web page, a slow client, one that sends too much, a bug, a busy server, a full disk.
+ALWAYS = (400, 403, 408, 413, 431, 500, 503, 507)
 
 
 def document(routes: Iterable[Route], schemas: Schemas, *, with_token: bool) -> dict[str, Any]:

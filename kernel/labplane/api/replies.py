@@ -1,12 +1,15 @@
 """JSON replies in their one form: four spaces, sorted keys, exactly ``application/json`` (T-5); the error envelope."""
 
 import json
+import logging
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from starlette.responses import Response
 
-from labplane.errors import LabError
+from labplane.errors import LabError, answer_to
+
+log = logging.getLogger("labplane")
 
 
 class JSONReply(Response):
@@ -30,6 +33,15 @@ def envelope(error: LabError) -> JSONReply:
 def crash() -> JSONReply:
     """The reply to a request at which labplane itself failed. It tells nothing more; the log has the rest (B-16)."""
     return JSONReply({"status": 500, "message": "labplane failed at this request; its log says why."}, 500)
+
+
+def failed(error: Exception, what: str) -> JSONReply:
+    """The reply when `what` failed with `error`, which is no LabError; it is logged."""
+    if (answer := answer_to(error)) is not None:
+        log.error("the system refused something at %s: %s", what, error)
+        return envelope(answer)
+    log.error("%s crashed", what, exc_info=error)
+    return crash()
 
 
 _plain = json.JSONEncoder(allow_nan=False).encode

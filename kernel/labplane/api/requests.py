@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from labplane.api.replies import JSONReply, crash, envelope
+from labplane.api.replies import JSONReply, envelope, failed
 from labplane.api.route import UUID_PATTERN, WEBSOCKET, Endpoint, Request, Route, pieces
 from labplane.errors import BadRequest, ClientGone, LabError, MethodNotAllowed, NotFound, TooLarge
 from labplane.machines.vm import VM
@@ -69,9 +69,8 @@ class Resource:
             response = envelope(error)
         except ClientGone:
             return
-        except Exception:
-            log.exception("%s %s crashed", scope["method"], scope["path"])
-            response = crash()
+        except Exception as error:
+            response = failed(error, f"{scope['method']} {scope['path']}")
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:

@@ -12,7 +12,7 @@ from labplane.api.replies import crash, envelope
 from labplane.api.requests import Directory, look_up
 from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.api.table import RouteTable
-from labplane.errors import LabError
+from labplane.errors import LabError, answer_to
 
 log = logging.getLogger("labplane")
 
@@ -55,9 +55,11 @@ class _Socket:
             return
         except LabError as refused:
             error = refused
-        except Exception:
-            log.exception("WebSocket %s crashed", scope["path"])
-            error = LabError("labplane failed at this connection; its log says why.")
+        except Exception as crashed:
+            error = answer_to(crashed)
+            if error is None:
+                error = LabError("labplane failed at this connection; its log says why.")
+            log.error("WebSocket %s crashed", scope["path"], exc_info=crashed)
         with suppress(WebSocketDisconnect):
             await _end(websocket, error)
 

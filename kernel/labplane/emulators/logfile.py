@@ -19,29 +19,36 @@ class LogFile:
     def __init__(self, path: Path, complain: Callable[[str], None] = lambda _: None) -> None:
         self.path = path
         self._complain = complain
-        self._file = _emptied(path)
+        self._file: BinaryIO | None = None
         self._size = 0
+        try:
+            self._file = _emptied(path)
+        except OSError as error:
+            self._complain(f"{path} is not written: {error.strerror}")
 
     def write(self, data: bytes) -> None:
-        if self._file.closed:
+        if self._file is None:
             return
         try:
-            self._append(data)
+            self._file = self._append(self._file, data)
         except OSError as error:
-            self._file.close()
+            self.close()
             self._complain(f"{self.path} is not continued: {error.strerror}")
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, file: BinaryIO, data: bytes) -> BinaryIO:
         self._size += len(data)
         if self._size > LIMIT // 2:
-            self._file.close()
+            file.close()
             self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = _emptied(self.path)
+            file = _emptied(self.path)
             self._size = len(data)
-        self._file.write(data)
+        file.write(data)
+        return file
 
 
 def _emptied(path: Path) -> BinaryIO:

@@ -78,7 +78,7 @@ class Session:
         return self.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
 
     def open_log(self) -> None:
-        """Begin the log. Raises OSError."""
+        """Begin the log."""
         self._log = LogFile(self._log_path, self._complain)
 
     def run(self, running: Running) -> None:

@@ -1,8 +1,8 @@
 """Emulator processes, each on a terminal (pty) that labplane owns and that is its controlling terminal."""
 
 import asyncio
+import errno
 import os
-import pty
 import resource
 import signal
 import time
@@ -15,6 +15,7 @@ from labplane.emulators import confinement
 from labplane.emulators.confinement import Needs
 from labplane.emulators.spawning import spawn
 from labplane.emulators.users import User
+from labplane.errors import Busy
 
 INPUT_LIMIT = 64 * 1024
 READ_SIZE = 64 * 1024
@@ -187,7 +188,7 @@ class Terminals:
         if environment is None:
             environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
             environment["TERM"] = "vt100"
-        master, slave = pty.openpty()
+        master, slave = _open_terminal()
         try:
             if user is not None:
                 os.fchown(slave, user.uid, -1)
@@ -236,6 +237,18 @@ class Terminals:
             with suppress(ProcessLookupError, PermissionError):
                 resource.prlimit(pid, limit, (most, most))
         return pid
+
+
+def _open_terminal() -> tuple[int, int]:
+    """A pseudo-terminal: its master and its slave side."""
+    try:
+        return os.openpty()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # of the devices, not of a disk
+            raise Busy(
+                "The system has no pseudo-terminal left (kernel.pty.max). Stop some VMs and try again."
+            ) from None
+        raise
 
 
 def _watch(pid: int) -> int:

@@ -16,7 +16,7 @@ from labplane import (
     NotFound,
     Unavailable,
 )
-from labplane.errors import Fault
+from labplane.errors import Fault, StorageFull
 from labplane.machines import lifecycle
 from labplane.machines.vm import directory_of
 
@@ -26,8 +26,8 @@ ERRORS = [Conflict("no"), ValueError("bug"), OSError(28, "No space left on devic
 
 
 def told(error: BaseException) -> type[BaseException]:
-    """What the one who asked is told when a driver raises `error`."""
-    return type(error) if isinstance(error, LabError) else Fault
+    """The error that reaches the request when a driver raises `error`."""
+    return type(error) if isinstance(error, LabError) else StorageFull if isinstance(error, OSError) else Fault
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
