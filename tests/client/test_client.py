@@ -234,12 +234,16 @@ def documented(schema: Mapping[str, Any]) -> set[type]:
 def test_the_types_of_the_client_are_those_of_the_document(
     cls: type, name: str, apart: set[str], server: Served
 ) -> None:
-    described = server.lab.document()["components"]["schemas"][name]
-    members = {member: one for member, one in described["properties"].items() if member not in Fragile.properties}
+    schemas = server.lab.document()["components"]["schemas"]
+    members = {
+        member: schemas[one["$ref"].rsplit("/", 1)[1]] if "$ref" in one else one
+        for member, one in schemas[name]["properties"].items()
+        if member not in Fragile.properties
+    }
     hints = get_type_hints(cls)
     assert members.keys() == hints.keys() - apart
     for member, one in members.items():
-        absent = set() if member in described["required"] else {type(None)}
+        absent = set() if member in schemas[name]["required"] else {type(None)}
         assert types(hints[member]) == documented(one) | absent, member
 
 

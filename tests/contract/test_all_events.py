@@ -29,13 +29,13 @@ def test_server_sent_events_name_the_action_and_the_project(server: Server, proj
         stream = listener.response
         assert stream.getheader("content-type") == "text/event-stream"
         assert stream.getheader("cache-control") == "no-store"
-        server.vm(project, "Größe\n")
+        server.vm(project, "Größe \u00a0")
         lines = [stream.readline().decode() for _ in range(6)]
     assert [lines[0], lines[3]] == ["event: ping\n", "event: vm.created\n"]
     assert lines[2] == lines[5] == "\n"
     ping, created = (json.loads(line.removeprefix("data: ")) for line in (lines[1], lines[4]))
     assert (ping["action"], ping["project_id"]) == ("ping", None)
-    assert (created["action"], created["event"]["name"]) == ("vm.created", "Größe\n")
+    assert (created["action"], created["event"]["name"]) == ("vm.created", "Größe \u00a0")
     assert f"/v1/projects/{created['project_id']}" == project
 
 

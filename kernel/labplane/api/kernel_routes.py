@@ -14,20 +14,22 @@ from labplane.api.route import JSON, Request, Route
 from labplane.errors import Conflict
 from labplane.reports import Report
 from labplane.settings import Settings
-from labplane.validation.schemas import PREFIX, Schema
+from labplane.validation.named import NAMED, ref
+from labplane.validation.schemas import Schema
 
 FIRST_VERSION = "1.3.dev1"
 _DESKTOP_CLIENT = re.compile(rb"GNS3 QT Client v(1\.[0-9][0-9A-Za-z.]{0,20})")
 
 
 def kernel_schemas() -> Mapping[str, Schema]:
-    """Of the version (V-1, V-2), the error envelope (E-1) and the plugins' reports."""
+    """Those that every schema may refer to; of the version (V-1, V-2), the error envelope (E-1), plugins' reports."""
     text: Schema = {"type": "string"}
     texts: Schema = {"type": "array", "items": text}
     report = {"name": text, "state": text, "distribution": text, "version": text, "api": text}
     lists = {"hooks": texts, "kinds": texts, "routes": texts, "warnings": texts}
     maybe: Schema = {"type": ["string", "null"]}
     return {
+        **NAMED,
         "Version": {
             "type": "object",
             "properties": {"version": text, "local": {"type": "boolean"}},
@@ -91,8 +93,8 @@ def kernel_routes(
         # Made when somebody asks first, and kept: once plugins are taken in it cannot change.
         return Response(rendered(), media_type=JSON)
 
-    schema: Schema = {"$ref": PREFIX + "Version"}
-    listed: Schema = {"type": "array", "items": {"$ref": PREFIX + "Plugin"}}
+    schema: Schema = ref("Version")
+    listed: Schema = {"type": "array", "items": ref("Plugin")}
     return [
         Route("GET", "/v1/version", version, None, schema, 200, "The API version that this server speaks"),
         Route(

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from labplane.api.route import JSON, UUID_PATTERN, WEBSOCKET, Route
+from labplane.api.route import JSON, WEBSOCKET, Route
 from labplane.errors import LabError
+from labplane.validation.named import ref
 from labplane.validation.schemas import PREFIX, Schema, Schemas, replace_references
 
 _parameter = re.compile(r"{([a-z_]+)(?::([a-z]+))?}")
@@ -17,7 +18,7 @@ _CONVERTERS: Mapping[str, Schema] = {
     "path": {"type": "string"},
     "int": {"type": "integer", "minimum": 0},
     "float": {"type": "number", "minimum": 0},
-    "uuid": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    "uuid": ref("UUID"),
 }
 
 BYTES = "application/octet-stream"
@@ -82,7 +83,7 @@ def _operation(route: Route, schemas: Schemas, *, with_token: bool) -> dict[str,
     if parameters := [_path_parameter(name, kind) for name, kind in _parameter.findall(route.path)]:
         operation["parameters"] = parameters
     if route.streams:
-        operation["requestBody"] = {"required": True, **_content({}, BYTES, "")}
+        operation["requestBody"] = _content({}, BYTES, "")  # no body is an empty one
     elif route.body is not None:
         needed = not schemas.compile(route.body, here).is_valid({})
         operation["requestBody"] = {"required": needed, **_content(route.body, JSON, f"{here}/requestBody")}
@@ -136,7 +137,7 @@ def _rewritten(schema: Schema, at: str) -> Any:
 
 def _path_parameter(name: str, converter: str) -> dict[str, Any]:
     kind = "uuid" if name in ("project_id", "vm_id") else converter or "str"
-    return {"name": name, "in": "path", "required": True, "schema": _CONVERTERS[kind]}
+    return {"name": name, "in": "path", "required": True, "schema": _rewritten(_CONVERTERS[kind], "")}
 
 
 def _plain(path: str) -> str:

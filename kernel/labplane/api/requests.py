@@ -11,16 +11,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from labplane.api.replies import JSONReply, envelope, failed
-from labplane.api.route import UUID_PATTERN, WEBSOCKET, Endpoint, Request, Route, pieces
+from labplane.api.route import WEBSOCKET, Endpoint, Request, Route, pieces
 from labplane.errors import BadRequest, ClientGone, LabError, MethodNotAllowed, NotFound, TooLarge
 from labplane.machines.vm import VM
 from labplane.validation import jsonbody
+from labplane.validation.named import UUID
 from labplane.validation.schemas import Validator, complaint
 from labplane.validation.shortcut import Accepts
 
 log = logging.getLogger("labplane")
 
-_uuid = re.compile(UUID_PATTERN[:-1] + r"\Z")
+_uuid = re.compile(UUID["pattern"][:-1] + r"\Z")
 
 
 class Directory(Protocol):

@@ -14,7 +14,6 @@ from labplane.validation.schemas import Schema
 JSON = "application/json"
 WEBSOCKET = "WEBSOCKET"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET)
-UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 PARAMETER = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from labplane.api.route import UUID_PATTERN, WEBSOCKET, Request, Route
+from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
 from labplane.errors import Conflict, MethodNotAllowed
 from labplane.machines import lifecycle
@@ -17,16 +17,8 @@ from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab
 from labplane.machines.vm import STOPPED, VM
 from labplane.net.nios import nio_schema
-from labplane.validation.schemas import PREFIX, Schema, check
-
-UUID: Schema = {
-    "type": "string",
-    "maxLength": 36,
-    "pattern": UUID_PATTERN,
-    "description": "a UUID, 8-4-4-4-12 hex digits",
-}
-NAME: Schema = {"type": "string", "minLength": 1}
-PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+from labplane.validation.named import UUID, ref
+from labplane.validation.schemas import Schema, check
 
 ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
     "start": lifecycle.start,
@@ -77,12 +69,12 @@ def schema_name(driver: Driver, what: str) -> str:
 
 def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
     """Of create and update requests, NIOs and VM objects."""
-    console: Mapping[str, Schema] = {"console": {**PORT, "type": ["integer", "null"]}} if driver.console else {}
+    console: Mapping[str, Schema] = {"console": ref("PortNumberOrNull")} if driver.console else {}
     return {
         schema_name(driver, "Create"): {
             "type": "object",
             "properties": {
-                "name": NAME,
+                "name": ref("Name"),
                 "vm_id": {**UUID, "type": ["string", "integer"]},
                 **console,
                 **driver.properties,
@@ -92,19 +84,19 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
         },
         schema_name(driver, "Update"): {
             "type": "object",
-            "properties": {"name": {**NAME, "type": ["string", "null"]}, **console, **driver.properties},
+            "properties": {"name": ref("NameOrNull"), **console, **driver.properties},
             "additionalProperties": False,
         },
         schema_name(driver, "NIO"): nio_schema(driver.nios),
         schema_name(driver, "VM"): {
             "type": "object",
             "properties": {
-                "name": NAME,
-                "vm_id": UUID,
-                "project_id": UUID,
+                "name": ref("Name"),
+                "vm_id": ref("UUID"),
+                "project_id": ref("UUID"),
                 "status": {"enum": ["stopped", "started", "suspended"]},
                 "vm_directory": {"type": "string"},
-                **({"console": PORT} if driver.console else {}),
+                **({"console": ref("PortNumber")} if driver.console else {}),
                 **driver.properties,
                 **driver.readonly,
             },
@@ -122,7 +114,7 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
     nio = vm + "/adapters/{adapter:int}/ports/{port:int}/nio"
 
     def schema(what: str) -> Schema:
-        return {"$ref": PREFIX + schema_name(driver, what)}
+        return ref(schema_name(driver, what))
 
     def route(method: str, path: str, endpoint: Callable[..., Any], summary: str, **more: Any) -> Route:
         return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {name} VM", **more)

@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from labplane.errors import Conflict
+from labplane.validation.named import ref
 from labplane.validation.schemas import Schema
 
 NIO = Mapping[str, Any]
 Port = tuple[int, int]
 
-_port_number: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
-
 NIO_UDP: Schema = {
     "type": "object",
     "properties": {
         "type": {"const": "nio_udp"},
-        "lport": _port_number,
+        "lport": ref("PortNumber"),
         "rhost": {"type": "string", "minLength": 1},
-        "rport": _port_number,
+        "rport": ref("PortNumber"),
     },
     "required": ["type", "lport", "rhost", "rport"],
     "additionalProperties": False,

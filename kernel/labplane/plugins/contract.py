@@ -27,7 +27,8 @@ class Hooks:
         """A mapping from names to JSON Schemas (2020-12, but ``2000.0`` is no integer).
 
         Every schema of every plugin may refer to one as ``{"$ref": "labplane:NAME"}``. The names are shared by all;
-        begin yours with your own. A reference to any other place is refused: nothing is ever fetched.
+        begin yours with your own. The kernel has UUID, PortNumber and Name, and UUIDOrNull, PortNumberOrNull and
+        NameOrNull, which null fits too. A reference to any other place is refused: nothing is ever fetched.
         """
         return {}
 

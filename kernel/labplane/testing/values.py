@@ -145,10 +145,11 @@ def _typed(published: Published, kind: str, schema: Schema) -> Values:
 
 def _texts(schema: Schema) -> Values:
     least, most = schema.get("minLength", 0), schema.get("maxLength")
-    if "pattern" in schema:
-        return st.from_regex(re.compile(schema["pattern"]))
     odd = [text for text in ODD_TEXTS if len(text) >= least and (most is None or len(text) <= most)]
-    any_text = st.text(min_size=least, max_size=least + 60 if most is None else most)
+    if "pattern" in schema:
+        any_text = st.from_regex(re.compile(schema["pattern"]))
+    else:
+        any_text = st.text(min_size=least, max_size=least + 60 if most is None else most)
     return any_text | st.sampled_from(odd) if odd else any_text
 
 

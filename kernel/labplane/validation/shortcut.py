@@ -21,7 +21,7 @@ _TYPES: Mapping[str, Accepts] = {
     "null": lambda value: value is None,
 }
 
-_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated"})
+_ANNOTATIONS = frozenset({"title", "description", "format", "default", "examples", "deprecated"})
 _is_object, _is_string, _is_number = _TYPES["object"], _TYPES["string"], _TYPES["number"]
 
 

@@ -7,9 +7,8 @@ from labplane import Lab, NotFound, Schema
 DESCRIPTION = "labplane.json"
 VERSION = 1
 
-_PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+_PORT: Schema = {"$ref": "labplane:PortNumber"}
 _NIO: Schema = {"type": "object", "properties": {"type": {"type": "string"}, "lport": _PORT, "rport": _PORT}}
-_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 # What routes check when the VMs are made again, kinds, settings and NIOs in full, is not checked here.
 SCHEMA: Schema = {
@@ -17,16 +16,16 @@ SCHEMA: Schema = {
     "properties": {
         "format": {"const": "labplane"},
         "version": {"const": VERSION},
-        "name": {"type": ["string", "null"], "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]*\Z"},
+        "name": {"$ref": "labplane:NameOrNull"},
         "vms": {
             "type": "array",
             "items": {
                 "type": "object",
                 "properties": {
                     "kind": {"type": "string"},
-                    "vm_id": {"type": "string", "maxLength": 36, "pattern": _UUID},
-                    "name": {"type": "string"},
-                    "console": {**_PORT, "type": ["integer", "null"]},
+                    "vm_id": {"$ref": "labplane:UUID"},
+                    "name": {"$ref": "labplane:Name"},
+                    "console": {"$ref": "labplane:PortNumberOrNull"},
                     "settings": {"type": "object"},
                     "links": {
                         "type": "array",

@@ -11,11 +11,10 @@ class Ports(Plugin):
 
     @hook
     def schemas(self) -> Mapping[str, Schema]:
-        number: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
         return {
             "UDPPort": {
                 "type": "object",
-                "properties": {"udp_port": number},
+                "properties": {"udp_port": {"$ref": "labplane:PortNumber"}},
                 "required": ["udp_port"],
                 "additionalProperties": False,
             }

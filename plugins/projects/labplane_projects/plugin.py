@@ -14,14 +14,8 @@ from labplane_projects.project import MARKER, Project
 
 log = logging.getLogger("labplane.projects")
 
-UUID = {
-    "type": "string",
-    "minLength": 36,
-    "maxLength": 36,
-    "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
-}
-TEXT = {"type": ["string", "null"], "minLength": 1}
-NAME = {**TEXT, "pattern": r"^[^\x00-\x1f\x7f]*(?!\n)$", "description": "a text without control characters"}
+PATH: Schema = {"type": ["string", "null"], "minLength": 1}
+NAME: Schema = {"$ref": "labplane:NameOrNull"}
 
 
 class Projects(Plugin):
@@ -42,21 +36,21 @@ class Projects(Plugin):
                 "type": "object",
                 "properties": {
                     "name": NAME,
-                    "path": TEXT,
-                    "project_id": {**UUID, "type": ["string", "null"]},
+                    "path": PATH,
+                    "project_id": {"$ref": "labplane:UUIDOrNull"},
                     "temporary": {"type": "boolean"},
                 },
                 "additionalProperties": False,
             },
             "ProjectUpdate": {
                 "type": "object",
-                "properties": {"name": NAME, "path": TEXT, "temporary": {"type": "boolean"}},
+                "properties": {"name": NAME, "path": PATH, "temporary": {"type": "boolean"}},
                 "additionalProperties": False,
             },
             "Project": {
                 "type": "object",
                 "properties": {
-                    "project_id": UUID,
+                    "project_id": {"$ref": "labplane:UUID"},
                     "name": NAME,
                     "path": {"type": "string"},
                     "location": {"type": "string"},

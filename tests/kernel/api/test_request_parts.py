@@ -10,8 +10,8 @@ from starlette.types import Message
 
 from labplane import Route
 from labplane.api.requests import parse_uuid, read_body
-from labplane.api.route import UUID_PATTERN
 from labplane.errors import ClientGone, TooLarge
+from labplane.validation.named import UUID
 from one_vm import nothing, table
 
 
@@ -76,7 +76,7 @@ def test_every_uuid_is_one_in_whatever_case(uuid: Any, upper: bool) -> None:
     assert parse_uuid(text.upper() if upper else text, "vm_id") == text
 
 
-@given(st.from_regex(UUID_PATTERN) | st.text() | st.uuids().map(lambda uuid: uuid.hex))
+@given(st.from_regex(UUID["pattern"]) | st.text() | st.uuids().map(lambda uuid: uuid.hex))
 def test_whatever_else_is_a_bad_request(text: str) -> None:
     if len(text) == 36 and text.isascii() and text[8] == text[13] == text[18] == text[23] == "-":
         assert parse_uuid(text, "x") == text.lower()

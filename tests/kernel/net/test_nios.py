@@ -6,13 +6,16 @@ import pytest
 
 from labplane import NIO_TAP, NIO_UDP, Conflict
 from labplane.net.nios import KNOWN_TYPES, check_port, check_type, nio_schema
+from labplane.validation.named import NAMED
 from labplane.validation.schemas import Schemas, complaint
 
 UDP = {"type": "nio_udp", "lport": 1, "rhost": "a", "rport": 65535}
 
 
 def complain(nio: Any) -> str | None:
-    return complaint(Schemas().compile(nio_schema({"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}), "NIO"), nio)
+    schemas = Schemas()
+    schemas.add(NAMED)
+    return complaint(schemas.compile(nio_schema({"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}), "NIO"), nio)
 
 
 @pytest.mark.parametrize("nio", [UDP, {"type": "nio_tap", "tap_device": "tap0"}])
