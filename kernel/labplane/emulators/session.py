@@ -1,6 +1,6 @@
 """One run of a machine that has a console: what runs, its console and its log together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,6 +93,7 @@ class Session:
         cwd: Path,
         needs: Needs | None,
         user: User | None,
+        keys: Collection[str],
         timer_slack: float = 0.0,
     ) -> Process:
         """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
@@ -104,6 +105,7 @@ class Session:
             needs=needs,
             user=user,
             timer_slack=timer_slack,
+            keys=keys,
         )
         self.run(self.process)
         return self.process

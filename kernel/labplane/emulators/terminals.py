@@ -6,13 +6,14 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from labplane.emulators import confinement
 from labplane.emulators.confinement import Needs
+from labplane.emulators.keys import act_only_on
 from labplane.emulators.spawning import spawn
 from labplane.emulators.users import User
 from labplane.errors import Busy
@@ -174,6 +175,7 @@ class Terminals:
         needs: Needs | None = None,
         user: User | None = None,
         timer_slack: float = 0.0,
+        keys: Collection[str] = (),
     ) -> Process:
         """Start `command` in the directory `cwd`; both callbacks run in the event loop.
 
@@ -182,6 +184,7 @@ class Terminals:
         needs:       what the process may do besides executing itself and working in `cwd`; None means anything.
         user:        who it runs as, None for the server's own.
         timer_slack: seconds that its timers may be late, 0 for as few as usual.
+        keys:        on which the terminal itself acts, see `keys.act_only_on`.
 
         Raises OSError when the program cannot be executed.
         """
@@ -190,6 +193,7 @@ class Terminals:
             environment["TERM"] = "vt100"
         master, slave = _open_terminal()
         try:
+            act_only_on(keys, slave)
             if user is not None:
                 os.fchown(slave, user.uid, -1)
             terminal = os.ttyname(slave)

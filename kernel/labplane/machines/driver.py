@@ -3,7 +3,7 @@
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labplane.emulators.confinement import Needs
@@ -183,6 +183,11 @@ class ProcessDriver(ConsoleDriver):
               loader is a way out, as far as reading goes, for a program that can be told to call it with arguments.
     timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
                  less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
+    keys:     on which the terminal itself acts, by their names in stty. Ctrl+C ("intr") interrupts the program, and
+              Backspace ("erase") edits a line that the program has not yet read, if it leaves that to the terminal. All
+              others reach the program as on a serial line, Ctrl+D too, so that no viewer ends or holds up the VM. A
+              shell, whose users expect Ctrl+D, Ctrl+Z and the like to work, has
+              ``(*ProcessDriver.keys, "eof", "kill", "werase", "susp", "quit")``.
 
     All that `ConsoleDriver` does is done, and watching for the program's end. The terminal is the
     program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
@@ -193,6 +198,7 @@ class ProcessDriver(ConsoleDriver):
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
     timer_slack: ClassVar[float] = 0.0
+    keys: ClassVar[Collection[str]] = ("intr", "erase")
 
     @abstractmethod
     def command(self, vm: "VM") -> Sequence[str]:
@@ -229,6 +235,7 @@ class ProcessDriver(ConsoleDriver):
                 needs=needs,
                 user=self.lab.user,
                 timer_slack=self.timer_slack,
+                keys=self.keys,
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):

@@ -27,7 +27,7 @@ def said(cwd: Path, run: Callable[[Any], Any], script: str, **more: Any) -> list
 
 def test_what_is_typed_is_read_and_what_is_printed_is_passed_on(tmp_path: Path, run: Callable[[Any], Any]) -> None:
     async def main() -> None:
-        async with child(tmp_path, "/bin/cat") as one:
+        async with child(tmp_path, "/bin/cat", keys=["eof"]) as one:
             one.process.write(b"over\n")
             await one.until(b"over\r\nover\r\n")
             one.process.write(b"\x04")

@@ -1,0 +1,46 @@
+"""The keys on which a terminal itself acts, instead of passing them to its program."""
+
+import termios
+from collections.abc import Collection
+
+FLOW = {"start", "stop"}
+NONE = b"\0"  # _POSIX_VDISABLE of Linux: no key
+CHANGES_INPUT = termios.IXON | termios.IXOFF | termios.IXANY | termios.ISTRIP | termios.INLCR | termios.IGNCR
+
+# By their names in `man 1 stty`.
+KEYS = {
+    "intr": termios.VINTR,
+    "quit": termios.VQUIT,
+    "susp": termios.VSUSP,
+    "start": termios.VSTART,
+    "stop": termios.VSTOP,
+    "eof": termios.VEOF,
+    "erase": termios.VERASE,
+    "werase": termios.VWERASE,
+    "kill": termios.VKILL,
+    "rprnt": termios.VREPRINT,
+    "lnext": termios.VLNEXT,
+    "discard": termios.VDISCARD,
+    "eol": termios.VEOL,
+    "eol2": termios.VEOL2,
+    "swtch": termios.VSWTC,
+}
+
+
+def act_only_on(keys: Collection[str], terminal: int) -> None:
+    """Let `terminal`, a descriptor of a new pty, act on `keys` alone; all other bytes reach the program.
+
+    keys: names of `KEYS`. Raises ValueError for any other.
+
+    Enter stays what it is: a program that reads lines gets its carriage return as a newline.
+    """
+    if unknown := sorted(set(keys) - set(KEYS)):
+        raise ValueError(f"{unknown[0]!r} is no key of a terminal; there are {', '.join(KEYS)}")
+    modes = termios.tcgetattr(terminal)
+    modes[0] &= ~CHANGES_INPUT
+    if FLOW & set(keys):
+        modes[0] |= termios.IXON
+    for name, index in KEYS.items():
+        if name not in keys:
+            modes[6][index] = NONE
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
