@@ -16,8 +16,9 @@ from labplane.api.replies import JSONReply, crash, envelope
 from labplane.api.websockets import socket_routes
 from labplane.errors import NotFound
 from labplane.kernel import Kernel
-from labplane.server.auth import Gate
-from labplane.server.origin import Guard, Turnstile
+from labplane.server.auth import TokenAuth
+from labplane.server.limits import RequestLimit
+from labplane.server.origin import OriginCheck
 
 log = logging.getLogger("labplane")
 
@@ -29,8 +30,8 @@ def make_app(lab: Kernel, token: str | None = None) -> Starlette:
     """
     settings = lab.settings
     host = settings.host if settings.uds is None else "localhost"
-    middleware = [Middleware(Turnstile, at_once=settings.max_requests)]
-    middleware += [Middleware(Guard, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
+    middleware = [Middleware(RequestLimit, at_once=settings.max_requests)]
+    middleware += [Middleware(OriginCheck, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
     if settings.cors_origins:
         methods, headers = ("GET", "POST", "PUT", "DELETE"), ("Authorization", "Content-Type")
         origins = settings.cors_origins
@@ -38,7 +39,7 @@ def make_app(lab: Kernel, token: str | None = None) -> Starlette:
             Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=headers)
         )
     if token is not None:
-        middleware.append(Middleware(Gate, token=token))
+        middleware.append(Middleware(TokenAuth, token=token))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -70,7 +70,7 @@ def _made(path: Path) -> str:
     return token
 
 
-class Gate:
+class TokenAuth:
     """Lets in who has the token, in one of three forms.
 
     As ``Authorization: Bearer``; as the password of HTTP Basic with any user, which is what GNS3 1.x clients can

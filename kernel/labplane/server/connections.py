@@ -1,144 +1,100 @@
-"""Connections that are given up when they keep the server waiting, and no more of them than are allowed."""
+"""The HTTP connection: uvicorn's, with limits on its number, on its heads and on waiting for its client."""
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from labplane.api.replies import envelope
 from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow
+from labplane.server.limits import Limits, StallTimer
 
-LINGER = 2.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one connection, but for `connections`, how many there may be at once.
-
-    head:          bytes of a request before its body.
-    head_seconds:  from its first byte, or from the connection's beginning, to the last of them.
-    stall_seconds: without a byte of a body that is not complete, or with a reply that the client does not read.
-    """
-
-    connections: int
-    head: int
-    head_seconds: float
-    stall_seconds: float
-
-
-class Unread:
-    """Cuts off a client that takes nothing of what waits for it."""
-
-    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
-        self._transport = transport
-        self._seconds = seconds
-        self._timer: asyncio.TimerHandle | None = None
-
-    def watch(self) -> None:
-        """From now on something waits for the client."""
-        if self._timer is None:
-            waiting = self._transport.get_write_buffer_size()
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look_again, waiting)
-
-    def forget(self) -> None:
-        """Nothing does any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look_again(self, before: int) -> None:
-        self._timer = None
-        if self._transport.get_write_buffer_size() < before:
-            self.watch()
-        else:
-            self._transport.abort()
+LINGER_SECONDS = 2.0
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, within limits. Whatever is refused here is told when the replies before it are through.
+    """One HTTP connection within its limits. A refusal is sent only after the replies to earlier pipelined requests.
 
-    What every request passes calls uvicorn's by the class's name, and there is little of it: six times super() would be
-    2 % of a request's time. How far a request has come is seen from uvicorn's `scope`, which is new with each request,
-    and its `cycle`, which gets that scope when the head is complete.
+    The methods that every request goes through are few and name uvicorn's class, because six calls of super() would be
+    2 % of a request's time. They tell the state of a request from two attributes of uvicorn: `scope` is new with each
+    request, and `cycle` gets that scope when the head is complete.
     """
 
-    _unread: Unread
+    _stall_timer: StallTimer
 
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._head = 0  # at most so many bytes are of the head that is not complete yet
-        self._shared = 0  # and so many of them may be of the request before it
+        self._head_bytes = 0  # an upper bound of the bytes of the incomplete head
+        self._shared_bytes = 0  # those of them that may belong to the request before it
         self._may_be_too_large = False
-        self._complete: Any = None  # the scope of the newest request that came whole
-        self._patience: asyncio.TimerHandle | None = None
-        self._for_head = True
-        self._answering: RequestResponseCycle | None = None  # `cycle` is the newest one, which may have to wait for it
+        self._whole_scope: Any = None  # the scope of the newest request whose body is complete
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_is_for_head = True
+        self._answering: RequestResponseCycle | None = None  # `cycle` is the newest, and may be queued behind it
         self._refusal: LabError | None = None
-        self._is_leaving = False
+        self._is_lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
-        self._unread = Unread(transport, self._limits.stall_seconds)
+        self._stall_timer = StallTimer(transport, self._limits.stall_seconds)
         if len(self.connections) > self._limits.connections:
             self._refuse(Busy(f"This server takes {self._limits.connections} connections at once. Try again later."))
         else:
-            self._wait(for_head=True)
+            self._set_timer(for_head=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._unread.forget()
-        self._answer_no_more()
+        self._stop_timer()
+        self._stall_timer.stop()
+        self._disconnect_cycle()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None or self._is_leaving:
+        if self._refusal is not None or self._is_lingering:
             return
-        if self._head + len(data) > self._limits.head:
+        if self._head_bytes + len(data) > self._limits.head:
             self._may_be_too_large = True
-        before = self._complete
+        before = self._whole_scope
         HttpToolsProtocol.data_received(self, data)
         if self._refusal is not None:
             return
-        # Most requests come whole, and then there is nothing to wait for.
-        if self.scope is self._complete is not before:
-            self._head = self._shared = 0
-            if self._patience is not None:
-                self._stop_waiting()
+        # Most requests arrive whole: then no timer is needed.
+        if self.scope is self._whole_scope is not before:
+            self._head_bytes = self._shared_bytes = 0
+            if self._timer is not None:
+                self._stop_timer()
         elif self._is_in_body():
-            self._head = self._shared = 0
-            self._wait(for_head=False)
+            self._head_bytes = self._shared_bytes = 0
+            self._set_timer(for_head=False)
         else:
-            if self._complete is before:
-                self._head += len(data)
+            if self._whole_scope is before:
+                self._head_bytes += len(data)
             else:
-                self._head = self._shared = len(data)
-            if self._head - self._shared > self._limits.head:
+                self._head_bytes = self._shared_bytes = len(data)
+            if self._head_bytes - self._shared_bytes > self._limits.head:
                 self._refuse(self._too_large())
-            elif self._patience is None or not self._for_head:
-                self._wait(for_head=True)
+            elif self._timer is None or not self._timer_is_for_head:
+                self._set_timer(for_head=True)
 
     def on_message_complete(self) -> None:
-        self._complete = self.scope
+        self._whole_scope = self.scope
         HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
-        if self._is_leaving:
+        if self._is_lingering:
             return
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
-            self._unread.watch()
+            self._stall_timer.start()
         elif self._refusal is not None and self._is_its_turn():
-            self._part(self._refusal)
+            self._send_refusal(self._refusal)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest("What was sent is no HTTP request that can be understood."))
 
     def handle_websocket_upgrade(self) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         if self._is_too_large(self.url, self.headers):
             self._refuse(self._too_large())
         elif self._is_answering():
@@ -148,10 +104,10 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread.watch()
+        self._stall_timer.start()
 
     def resume_writing(self) -> None:
-        self._unread.forget()
+        self._stall_timer.stop()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -164,42 +120,42 @@ class Connection(HttpToolsProtocol):
             if self._is_too_large(scope["raw_path"] + scope["query_string"], scope["headers"]):
                 app, cycle.keep_alive = envelope(self._too_large()), False
         if not cycle.keep_alive:
-            cycle.transport = cast(Any, _Last(self.transport, self._end))
+            cycle.transport = cast(Any, _LastReplyTransport(self.transport, self._close_after_reply))
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
     def _is_answering(self) -> bool:
         return self._answering is not None and not self._answering.response_complete
 
     def _is_its_turn(self) -> bool:
-        """Whether the next reply is the one to what the client sent last."""
+        """Whether the next reply answers the request that the client sent last."""
         return not self._is_answering() or (self._answering is self.cycle and self._is_in_body())
 
     def _is_in_body(self) -> bool:
         """Whether a request's head is complete and its body is not."""
-        return self.cycle is not None and self.cycle.scope is self.scope is not self._complete
+        return self.cycle is not None and self.cycle.scope is self.scope is not self._whole_scope
 
-    def _answer_no_more(self) -> None:
-        """Let the application know, as uvicorn does for the newest request only."""
+    def _disconnect_cycle(self) -> None:
+        """Tell the application that its client is gone, which uvicorn does for the newest request only."""
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.waiting_for_100_continue = False
             self._answering.message_event.set()
 
-    def _wait(self, *, for_head: bool) -> None:
-        self._stop_waiting()
-        self._for_head = for_head
+    def _set_timer(self, *, for_head: bool) -> None:
+        self._stop_timer()
+        self._timer_is_for_head = for_head
         seconds = self._limits.head_seconds if for_head else self._limits.stall_seconds
-        self._patience = self.loop.call_later(seconds, self._give_up, seconds)
+        self._timer = self.loop.call_later(seconds, self._time_out, seconds)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _give_up(self, seconds: float) -> None:
-        in_between = self.scope is self._complete  # where no more than empty lines came
-        if self.flow.read_paused or (in_between and self._is_answering()):  # it is the server that is slow
-            self._wait(for_head=self._for_head)
+    def _time_out(self, seconds: float) -> None:
+        in_between = self.scope is self._whole_scope  # between two requests, where only empty lines came
+        if self.flow.read_paused or (in_between and self._is_answering()):  # the server is slow, not the client
+            self._set_timer(for_head=self._timer_is_for_head)
         elif in_between:
             self._close()
         else:
@@ -213,72 +169,48 @@ class Connection(HttpToolsProtocol):
         return HeadTooLarge(f"The head of the request is larger than {self._limits.head} bytes.")
 
     def _refuse(self, error: LabError) -> None:
-        """Take nothing more from the client; tell it why, in its turn, and hang up."""
+        """Read nothing more from the client; send the envelope of `error` in its turn, and close."""
         self._refusal = error
-        self._stop_waiting()
+        self._stop_timer()
         if self._is_its_turn():
-            self._part(error)
+            self._send_refusal(error)
 
-    def _part(self, error: LabError) -> None:
+    def _send_refusal(self, error: LabError) -> None:
         has_a_reply = self._is_in_body() and self.cycle.response_started
         if not has_a_reply:
-            self._answer_no_more()
+            self._disconnect_cycle()
             reply = envelope(error)
             headers = [*self.server_state.default_headers, *reply.raw_headers, (b"connection", b"close")]
             head = STATUS_LINE[error.status] + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.transport.write(head + b"\r\n" + bytes(reply.body))
-        self._hang_up(said_all=not has_a_reply)
+        self._linger(reply_is_whole=not has_a_reply)
 
-    def _end(self) -> None:
-        """After a reply that is the last."""
-        if self.scope is self._complete and not self.pipeline:
+    def _close_after_reply(self) -> None:
+        """Close the connection after its last reply."""
+        if self.scope is self._whole_scope and not self.pipeline:
             self.transport.close()
         else:
-            self._hang_up(said_all=True)
+            self._linger(reply_is_whole=True)
 
-    def _hang_up(self, *, said_all: bool) -> None:
-        """Not at once: what the client still sends would undo what it has not read yet (RFC 9112, 9.6)."""
-        self._is_leaving = True
-        self._stop_waiting()
-        if said_all and not self.transport.is_closing() and self.transport.can_write_eof():
+    def _linger(self, *, reply_is_whole: bool) -> None:
+        """Close a little later: bytes that arrive on a closed socket reset it, and the client would lose the end of the
+        reply (RFC 9112, 9.6).
+        """
+        self._is_lingering = True
+        self._stop_timer()
+        if reply_is_whole and not self.transport.is_closing() and self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
-        self._patience = self.loop.call_later(LINGER, self._close)
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
-            self._unread.watch()
+            self._stall_timer.start()
 
 
-class Conversation(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, given up when its client does not read."""
-
-    _unread: Unread
-
-    def __init__(self, limits: Limits, **given: Any) -> None:
-        super().__init__(**given)
-        self._limits = limits
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
-        self._unread = Unread(transport, self._limits.stall_seconds)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._unread.forget()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread.watch()
-
-    def resume_writing(self) -> None:
-        self._unread.forget()
-        super().resume_writing()
-
-
-class _Last:
-    """The transport of a connection for its last reply, with another way to close it."""
+class _LastReplyTransport:
+    """The transport of a connection for its last reply, with another `close`."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = transport.write

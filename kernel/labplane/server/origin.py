@@ -1,6 +1,6 @@
-"""Keeps away web pages (B-17), and more requests than can be done at once. Raw ASGI, so that no plugin forgets it.
+"""The check of `Origin` and `Host` that keeps web pages away (B-17). Raw ASGI, so that no plugin forgets it.
 
-Who only decides is no coroutine of its own: each would cost every request as much as the decision.
+A middleware that only decides is no coroutine of its own: that would cost every request as much as the decision.
 """
 
 import ipaddress
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labplane.api.replies import envelope
-from labplane.errors import Busy, Forbidden
+from labplane.errors import Forbidden
 from labplane.server.exposure import is_loopback
 
 
-class Guard:
+class OriginCheck:
     """Refuses a request that a web page of another origin sent, or that came under a foreign name.
 
-    app:     what is guarded.
+    app:     the application behind the check.
     host:    the address that the server binds. ``Host`` must name that, or loopback, so that a rebound DNS name is no
              way in; when it is every address, any address will do, since no page can have that as its name.
     names:   further names that are fine.
@@ -63,29 +63,6 @@ class Guard:
 
     def _is_ours(self, name: str) -> bool:
         return name in self._names or is_loopback(name) or (self._everywhere and _is_address(name))
-
-
-class Turnstile:
-    """Lets in `at_once` requests at once; more are told to come again."""
-
-    def __init__(self, app: ASGIApp, at_once: int) -> None:
-        self._app = app
-        self._at_once = at_once
-        self._inside = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._inside >= self._at_once:
-            busy = Busy(f"This server does {self._at_once} requests at once. Try again later.")
-            await envelope(busy)(scope, receive, send)
-            return
-        self._inside += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._inside -= 1
 
 
 def _name_in(host: bytes) -> str:

@@ -22,8 +22,10 @@ from labplane.plugins.files import available
 from labplane.server import exposure
 from labplane.server.app import make_app
 from labplane.server.auth import token_in
-from labplane.server.connections import Connection, Conversation, Limits
+from labplane.server.connections import Connection
+from labplane.server.limits import Limits
 from labplane.server.listening import address, file_of, listen
+from labplane.server.websocket import WebSocketConnection
 from labplane.settings import Settings, SettingsError
 
 log = logging.getLogger("labplane")
@@ -66,7 +68,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
         http=cast(Any, partial(Connection, _limits(settings))),
-        ws=cast(Any, partial(Conversation, _limits(settings))),
+        ws=cast(Any, partial(WebSocketConnection, _limits(settings))),
         ws_max_size=settings.max_frame,
         ssl_certfile=settings.certfile,
         ssl_keyfile=settings.keyfile,

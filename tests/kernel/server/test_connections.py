@@ -15,7 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from labplane.server.connections import Connection, Conversation, Limits
+from labplane.server.connections import Connection
+from labplane.server.limits import Limits
+from labplane.server.websocket import WebSocketConnection
 
 HANDSHAKE = (
     b"GET /flood HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -45,7 +47,7 @@ async def serving(
         timeout_keep_alive=cast(int, 0.2),
         timeout_graceful_shutdown=1,
         http=cast(Any, partial(http, LIMITS)),
-        ws=cast(Any, partial(Conversation, LIMITS)),
+        ws=cast(Any, partial(WebSocketConnection, LIMITS)),
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from labplane.server.origin import Guard, Turnstile
+from labplane.server.origin import OriginCheck
 
 
-def ask(guard: Guard, kind: str = "http", **headers: str) -> int | None:
-    """The status with which the guard refuses; None when it lets through."""
+def ask(check: OriginCheck, kind: str = "http", **headers: str) -> int | None:
+    """The status with which the check refuses; None when it lets through."""
     scope = {"type": kind, "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]}
     sent: list[Any] = []
 
@@ -22,7 +22,7 @@ def ask(guard: Guard, kind: str = "http", **headers: str) -> int | None:
         return {"type": f"{kind}.disconnect"}
 
     async def main() -> None:
-        await guard(scope, receive, send)
+        await check(scope, receive, send)
 
     asyncio.run(main())
     if not sent:
@@ -45,70 +45,70 @@ ANYWHERE = "0.0.0.0"
     "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST", "lab.localhost"]
 )
 def test_on_loopback_the_names_of_loopback_are_fine(host: str) -> None:
-    assert ask(Guard(behind, LOOPBACK), host=host) is None
+    assert ask(OriginCheck(behind, LOOPBACK), host=host) is None
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "10.0.0.1:8000", "localhost.evil.example", "", ":80", "127.0.0.1.x", "[::2]"]
 )
 def test_on_loopback_any_other_name_is_refused(host: str) -> None:
-    assert ask(Guard(behind, LOOPBACK), host=host) == 403
+    assert ask(OriginCheck(behind, LOOPBACK), host=host) == 403
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "]", "[x]:1", "a]b", "\xff", "localhost:8000:1", "//", "@", "[v1.x]"])
 @pytest.mark.parametrize("bound", [LOOPBACK, ANYWHERE])
 def test_a_garbled_name_is_no_crash(host: str, bound: str) -> None:
-    guard = Guard(behind, bound)
-    assert ask(guard, host=host) in (None, 403)
-    assert ask(guard, host="localhost", origin=host) == 403
-    assert ask(guard, host="localhost", origin=f"http://{host}") == 403
+    check = OriginCheck(behind, bound)
+    assert ask(check, host=host) in (None, 403)
+    assert ask(check, host="localhost", origin=host) == 403
+    assert ask(check, host="localhost", origin=f"http://{host}") == 403
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fe80::1]:80", "localhost", "lab.example", "LAB.example:8000"])
 def test_bound_to_every_address_any_address_will_do_and_the_names_that_were_allowed(host: str) -> None:
-    assert ask(Guard(behind, ANYWHERE, ["Lab.example"]), host=host) is None
+    assert ask(OriginCheck(behind, ANYWHERE, ["Lab.example"]), host=host) is None
 
 
 @pytest.mark.parametrize("host", ["evil.example", "lab.example.evil", "10.1.2.3.evil"])
 def test_bound_to_every_address_a_name_that_nobody_allowed_is_refused(host: str) -> None:
     """A page under that name may be anybody's, rebound to this address."""
-    assert ask(Guard(behind, ANYWHERE, ["lab.example"]), host=host) == 403
+    assert ask(OriginCheck(behind, ANYWHERE, ["lab.example"]), host=host) == 403
 
 
 def test_bound_to_one_address_it_goes_by_that_and_by_loopback() -> None:
-    guard = Guard(behind, "10.1.2.3")
-    assert ask(guard, host="10.1.2.3:8000") is None
-    assert ask(guard, host="localhost") is None
-    assert ask(guard, host="10.1.2.4") == 403
+    check = OriginCheck(behind, "10.1.2.3")
+    assert ask(check, host="10.1.2.3:8000") is None
+    assert ask(check, host="localhost") is None
+    assert ask(check, host="10.1.2.4") == 403
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_pages_of_an_origin_that_was_allowed_may_ask(kind: str) -> None:
-    guard = Guard(behind, LOOPBACK, origins=["https://lab.example"])
-    assert ask(guard, kind, host="localhost", origin="https://lab.example") is None
+    check = OriginCheck(behind, LOOPBACK, origins=["https://lab.example"])
+    assert ask(check, kind, host="localhost", origin="https://lab.example") is None
     for other in ("http://lab.example", "https://lab.example:8443", "https://lab.example.evil"):
-        assert ask(guard, kind, host="localhost", origin=other) is not None
+        assert ask(check, kind, host="localhost", origin=other) is not None
 
 
 def test_a_client_that_names_no_host_at_all_is_no_browser() -> None:
-    assert ask(Guard(behind, ANYWHERE)) is None
-    assert ask(Guard(behind, LOOPBACK)) is None, "HTTP/1.0 has no Host"
+    assert ask(OriginCheck(behind, ANYWHERE)) is None
+    assert ask(OriginCheck(behind, LOOPBACK)) is None, "HTTP/1.0 has no Host"
 
 
 @pytest.mark.parametrize("bound", [LOOPBACK, "localhost", "::1", ANYWHERE])
 def test_pages_of_the_server_itself_are_let_through_and_those_of_others_are_not(bound: str) -> None:
-    guard = Guard(behind, bound)
+    check = OriginCheck(behind, bound)
     for _ in range(2):
-        assert ask(guard, host="localhost:8000", origin="http://localhost:8000") is None
-        assert ask(guard, host="localhost:8000", origin="http://LOCALHOST:8000") is None
+        assert ask(check, host="localhost:8000", origin="http://localhost:8000") is None
+        assert ask(check, host="localhost:8000", origin="http://LOCALHOST:8000") is None
         for origin in ("http://evil.example", "http://localhost:8001", "null", "", "http://localhost"):
-            assert ask(guard, host="localhost:8000", origin=origin) == 403
-    assert ask(guard, origin="http://localhost") == 403
+            assert ask(check, host="localhost:8000", origin=origin) == 403
+    assert ask(check, origin="http://localhost") == 403
 
 
 def test_a_websocket_is_refused_by_closing_it() -> None:
-    assert ask(Guard(behind, LOOPBACK), "websocket", host="evil.example") == 1008
-    assert ask(Guard(behind, LOOPBACK), "websocket", host="localhost") is None
+    assert ask(OriginCheck(behind, LOOPBACK), "websocket", host="evil.example") == 1008
+    assert ask(OriginCheck(behind, LOOPBACK), "websocket", host="localhost") is None
 
 
 def test_the_lifespan_passes() -> None:
@@ -117,48 +117,12 @@ def test_the_lifespan_passes() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         reached.append(scope["type"])
 
-    asyncio.run(Guard(app, LOOPBACK)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(OriginCheck(app, LOOPBACK)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert reached == ["lifespan"]
 
 
 def test_names_that_were_seen_are_remembered_but_not_without_end() -> None:
-    guard = Guard(behind, LOOPBACK)
+    check = OriginCheck(behind, LOOPBACK)
     for port in range(1000):
-        assert ask(guard, host=f"localhost:{port}") is None
-    assert len(guard._known) == 16
-
-
-def test_more_requests_at_once_than_allowed_are_told_to_come_again() -> None:
-    async def main() -> None:
-        leave = asyncio.Event()
-
-        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-            await leave.wait()
-            if scope.get("fails"):
-                raise OSError
-
-        turnstile = Turnstile(slow, 2)
-        sent: list[Any] = []
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        async def ask(**more: Any) -> None:
-            await turnstile({"type": "http", "headers": [], **more}, receive, send)
-
-        async def receive() -> Message:
-            return {"type": "http.disconnect"}
-
-        inside = [asyncio.create_task(ask()), asyncio.create_task(ask(fails=True))]
-        await asyncio.sleep(0)
-        await ask()
-        assert sent[0]["status"] == 503
-        assert "does 2 requests at once" in json.loads(sent[1]["body"])["message"]
-        leave.set()
-        await asyncio.gather(*inside, return_exceptions=True)
-        sent.clear()
-        await ask()
-        await turnstile({"type": "lifespan"}, receive, send)
-        assert sent == []
-
-    asyncio.run(main())
+        assert ask(check, host=f"localhost:{port}") is None
+    assert len(check._known) == 16
