@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from expect import nothing, refusal, shown
 from host import taken, tcp_listeners_of
 from machines import create, show, vms
-from support import Server, Viewer
+from support import Server, Viewer, port_is_free
 
 
 def test_consoles_come_lowest_first_from_a_range_whose_ends_count(tight: Server, crowded: str) -> None:
@@ -49,18 +50,34 @@ def test_a_given_console_is_reserved(tight: Server, crowded: str) -> None:
     assert create(tight, crowded)["console"] == first + 2
 
 
-def test_a_console_in_use_or_out_of_range_is_a_conflict(tight: Server, crowded: str) -> None:
+def test_a_console_in_use_or_privileged_is_a_conflict(tight: Server, crowded: str) -> None:
     """M-4, O-6, O-16: nothing is created, and the directory does not stay."""
-    first, last = tight.consoles
+    first, _ = tight.consoles
     vm_id = str(uuid.uuid4())
     create(tight, crowded, console=first)
     before = vms(tight, crowded)
-    for console in (first, first - 1, last + 1, 1, 65535):
+    for console in (first, tight.port, 1, 1023):
         refusal(tight.http.post(f"{crowded}/vpcs/vms", json={"name": "x", "vm_id": vm_id, "console": console}), 409)
     assert vms(tight, crowded) == before
     refusal(tight.http.get(f"{crowded}/vpcs/vms/{vm_id}"), 404)
     assert not (Path(before[0]["vm_directory"]).parent / vm_id).exists()
     assert create(tight, crowded, vm_id=vm_id)["console"] == first + 1
+
+
+def test_a_saved_console_is_taken_wherever_it_lies(tight: Server, crowded: str) -> None:
+    """M-4, O-16: when a VM is made and when it is changed; it is really there, and comes back."""
+    first = tight.consoles[0]
+    one, two, three = islice(filter(port_is_free, range(5001, 10000)), 3)
+    vm = f"{crowded}/vpcs/vms/{create(tight, crowded, console=one)['vm_id']}"
+    assert tight.link(vm, tight.udp[0], 9).status_code == 201
+    nothing(tight.http.post(f"{vm}/start"))
+    for console in (two, three):
+        with Viewer(show(tight, vm)["console"]) as viewer:
+            viewer.until(b"VPCS> ")
+        assert shown(tight.http.put(vm, json={"console": console}))["console"] == console
+    refusal(tight.http.post(f"{crowded}/vpcs/vms", json={"name": "x", "console": three}), 409)
+    assert create(tight, crowded, console=one)["console"] == one
+    assert create(tight, crowded)["console"] == first
 
 
 def test_a_console_that_a_stranger_has_is_a_conflict_at_the_latest_when_starting(tight: Server, crowded: str) -> None:

@@ -12,6 +12,7 @@ from labplane.errors import Conflict
 
 Probe = Callable[[int], bool]
 
+LOWEST = 1024  # the first number that needs no privilege
 ANYWHERE = "0.0.0.0"  # noqa: S104 - probed for an instant, never listened on
 
 
@@ -125,13 +126,13 @@ class PortPool:
         self._unclaimed.pop(number, None)
 
     def reserve(self, number: int, owner: Hashable) -> None:
-        """Lease this very number of the range to `owner`.
+        """Lease this very number to `owner`, inside the range or not, if it is free on the host.
 
-        Raises Conflict when it lies outside the range, another owner has it, or another program does (M-4).
+        Raises Conflict when it is privileged (below 1024), another owner has it, or another program does (M-4).
         """
         self._expire()
-        if not self.first <= number <= self.last:
-            raise Conflict(f"The {self.name} {number} is outside the range {self.first}-{self.last}.")
+        if number < LOWEST and not self.first <= number <= self.last:
+            raise Conflict(f"The {self.name} {number} is privileged; choose one from {LOWEST} to 65535.")
         if number not in self._owners and not self.is_free_on_host(number):
             raise Conflict(f"The {self.name} {number} is in use by another program.")
         self.claim(number, owner)

@@ -77,7 +77,7 @@ def test_a_directory_that_cannot_be_made_gives_the_console_back(bench: Callable[
     bench(test)
 
 
-@pytest.mark.parametrize("console", ["taken", "outside", "stranger"])
+@pytest.mark.parametrize("console", ["taken", "privileged", "stranger"])
 def test_a_console_that_cannot_be_had_is_a_conflict_and_leaves_nothing(
     console: str, bench: Callable[[Test], None]
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_console_that_cannot_be_had_is_a_conflict_and_leaves_nothing(
         with socket.socket() as stranger:
             stranger.bind(("0.0.0.0", vm.console + 1))
             stranger.listen()
-            number = {"taken": vm.console, "outside": 1, "stranger": vm.console + 1}[console]
+            number = {"taken": vm.console, "privileged": 1, "stranger": vm.console + 1}[console]
             with pytest.raises(Conflict):
                 await bench.create(console=number)
         assert len(bench.lab.vms) == len(bench.lab.consoles) == 1

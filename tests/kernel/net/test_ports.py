@@ -14,7 +14,7 @@ from labplane.net import ports as room
 from labplane.net.ports import PortPool, tcp_free, udp_free
 from support import free_range
 
-FIRST, LAST = 100, 109
+FIRST, LAST = 1025, 1034
 PATIENCE = 50.0
 
 
@@ -86,8 +86,7 @@ class Pool(RuleBasedStateMachine):
         """M-4."""
         self.expire()
         holder = self.leases.get(number)
-        inside = self.first <= number <= self.last
-        if inside and (number not in self.strangers if holder is None else holder[0] in (None, owner)):
+        if number >= 1024 and (number not in self.strangers if holder is None else holder[0] in (None, owner)):
             self.pool.reserve(number, owner)
             self.leases[number] = (owner, 0)
         else:
@@ -203,6 +202,18 @@ def test_finding_a_port_costs_one_probe_however_many_are_leased() -> None:
     for _ in range(4000):
         mine.lease("a")
     assert len(probed) == 4000
+
+
+def test_a_number_below_1024_is_reserved_inside_the_range_only() -> None:
+    """M-4."""
+    mine = pool(1000, 1009)
+    mine.reserve(1009, "a")
+    for privileged in (1, 999, 1010, 1023):
+        with pytest.raises(Conflict, match=f"{privileged} is privileged; choose one from 1024 to 65535"):
+            mine.reserve(privileged, "a")
+    for number in (1024, 65535):
+        mine.reserve(number, "a")
+    assert mine.leased() == [1009, 1024, 65535]
 
 
 @pytest.fixture
