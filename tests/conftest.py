@@ -13,7 +13,7 @@ collect_ignore = ["thirdparty"]  # whose tests run where it is installed
 
 
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin directory of a fresh environment in which pip has put labplane, its kit, and all strangers beside it."""
     home = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)

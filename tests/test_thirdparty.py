@@ -31,14 +31,14 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(stranger: Path, config: Path, trace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(environment: Path, config: Path, trace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the fresh environment, with all that is broken in it."""
     projects = tmp_path_factory.mktemp("thirdparty") / "projects"
     with running(
         projects,
         "--config",
         str(config),
-        python=stranger / "python",
+        python=environment / "python",
         environment={"TRACE_OF_IMPORT": str(trace)},
     ) as server:
         yield server
@@ -50,10 +50,10 @@ def reports(server: Server) -> dict[str, dict[str, Any]]:
     return {f"{one['distribution']} {one['name']}": one for one in server.http.get("/v1/plugins").json()}
 
 
-def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def labplane(environment: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("LABPLANE_")}
     return subprocess.run(
-        [str(stranger / "labplane"), *arguments],
+        [str(environment / "labplane"), *arguments],
         env={**plain, "LABPLANE_CONFIG": str(config)},
         capture_output=True,
         text=True,
@@ -62,8 +62,8 @@ def labplane(stranger: Path, config: Path, *arguments: str) -> subprocess.Comple
     )
 
 
-def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(stranger: Path) -> None:
-    site_packages = next((stranger.parent / "lib").glob("python*/site-packages"))
+def test_pip_installs_packages_of_labplane_and_nothing_called_kernel_plugins_or_tests(environment: Path) -> None:
+    site_packages = next((environment.parent / "lib").glob("python*/site-packages"))
     names = {path.name for path in site_packages.iterdir()}
     ours = {
         "labplane",
@@ -228,12 +228,12 @@ def test_no_route_of_a_broken_plugin_answers(path: str, server: Server) -> None:
 
 
 def test_labplane_plugins_lists_what_the_server_reports_and_fails(
-    stranger: Path, config: Path, reports: dict[str, dict[str, Any]]
+    environment: Path, config: Path, reports: dict[str, dict[str, Any]]
 ) -> None:
-    done = labplane(stranger, config, "plugins", "--json")
+    done = labplane(environment, config, "plugins", "--json")
     assert done.returncode == 1
     assert {f"{one['distribution']} {one['name']}": one for one in json.loads(done.stdout)} == reports
-    listed = labplane(stranger, config, "plugins").stdout
+    listed = labplane(environment, config, "plugins").stdout
     assert "echo: active (labplane-echo 0.1.0)\n    kinds: echo\n    hooks: drivers, routes, schemas\n" in listed
     assert "    GET /v1/echo\n" in listed
     assert f"constructor: failed ({BROKEN} {VERSION})\n    OSError: in a constructor\n" in listed
@@ -241,10 +241,10 @@ def test_labplane_plugins_lists_what_the_server_reports_and_fails(
 
 
 def test_with_strict_serve_exits_and_says_which_plugin_is_to_blame_for_what(
-    stranger: Path, config: Path, tmp_path: Path
+    environment: Path, config: Path, tmp_path: Path
 ) -> None:
     done = labplane(
-        stranger,
+        environment,
         config,
         "serve",
         "--strict",
@@ -262,9 +262,9 @@ def test_with_strict_serve_exits_and_says_which_plugin_is_to_blame_for_what(
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_with_third_party_vms_ends_clean(stranger: Path, config: Path, tmp_path: Path) -> None:
+def test_a_server_with_third_party_vms_ends_clean(environment: Path, config: Path, tmp_path: Path) -> None:
     """A-3. And the starters and enders that broken plugins left are not called: they would raise."""
-    with running(tmp_path / "projects", "--config", str(config), python=stranger / "python") as server:
+    with running(tmp_path / "projects", "--config", str(config), python=environment / "python") as server:
         vm = server.vm(server.project(temporary=True), kind="echo")
         assert server.http.post(f"{vm}/start").status_code == 204
         [pid] = server.children()

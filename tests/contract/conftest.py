@@ -30,7 +30,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with four console ports and four UDP ports; a test must give back what it takes."""
     udp = free_range(4, socket.SOCK_DGRAM)
     with running(tmp_path_factory.mktemp("tight") / "projects", consoles=free_range(4), udp=udp) as server:
@@ -51,9 +51,9 @@ def project(server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def crowded(tight: Server) -> Iterator[str]:
+def small_project(small_server: Server) -> Iterator[str]:
     """A project of the server with four consoles."""
-    yield from _project(tight)
+    yield from _project(small_server)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def away(other: Server) -> Iterator[str]:
+def other_project(other: Server) -> Iterator[str]:
     """A new project of the other server."""
     project = other.project()
     yield project

@@ -65,32 +65,32 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)
-def test_a_bad_archive_is_refused_and_leaves_no_trace(other: Server, away: str, data: bytes) -> None:
+def test_a_bad_archive_is_refused_and_leaves_no_trace(other: Server, other_project: str, data: bytes) -> None:
     """F-9, F-11: however late it turns out."""
-    root = path_of(other, away)
-    before = shown(other.http.get(away))
-    refusal(other.http.post(f"{away}/import", content=data), 400)
+    root = path_of(other, other_project)
+    before = shown(other.http.get(other_project))
+    refusal(other.http.post(f"{other_project}/import", content=data), 400)
     assert list(root.iterdir()) == []
     assert not (root.parent / "up").exists()
-    assert vms(other, away) == []
-    assert shown(other.http.get(away)) == before
+    assert vms(other, other_project) == []
+    assert shown(other.http.get(other_project)) == before
     assert "Traceback" not in other.log
 
 
-def test_the_refusal_names_the_file(other: Server, away: str) -> None:
+def test_the_refusal_names_the_file(other: Server, other_project: str) -> None:
     """E-1, F-11."""
-    message = refusal(other.http.post(f"{away}/import", content=BAD["up"]), 400)
+    message = refusal(other.http.post(f"{other_project}/import", content=BAD["up"]), 400)
     assert re.search(r"'\.\./up' is refused", message)
 
 
 @pytest.mark.parametrize("description", CONFLICTS.values(), ids=CONFLICTS)
-def test_a_lab_that_cannot_be_here_leaves_no_trace(other: Server, away: str, description: Any) -> None:
+def test_a_lab_that_cannot_be_here_leaves_no_trace(other: Server, other_project: str, description: Any) -> None:
     """F-9: ports come back, too."""
-    first = vm_of(other, away)
-    refusal(other.http.post(f"{away}/import", content=archive({"fine": "x"}, description)), 409)
-    assert list(path_of(other, away).iterdir()) == []
-    assert vms(other, away) == []
-    assert vm_of(other, away) == first
+    first = vm_of(other, other_project)
+    refusal(other.http.post(f"{other_project}/import", content=archive({"fine": "x"}, description)), 409)
+    assert list(path_of(other, other_project).iterdir()) == []
+    assert vms(other, other_project) == []
+    assert vm_of(other, other_project) == first
 
 
 def vm_of(server: Server, project: str) -> tuple[int, int]:
@@ -106,16 +106,18 @@ def vm_of(server: Server, project: str) -> tuple[int, int]:
     return console, port
 
 
-def test_an_import_goes_into_a_project_that_has_room_for_it(other: Server, away: str) -> None:
+def test_an_import_goes_into_a_project_that_has_room_for_it(other: Server, other_project: str) -> None:
     """F-9: nothing that is there is written over."""
-    root = path_of(other, away)
+    root = path_of(other, other_project)
     (root / "b").write_text("mine")
-    assert "already" in refusal(other.http.post(f"{away}/import", content=archive({"a": "x", "b": "x", "c": "x"})), 409)
+    assert "already" in refusal(
+        other.http.post(f"{other_project}/import", content=archive({"a": "x", "b": "x", "c": "x"})), 409
+    )
     assert everything(root) == {"b": b"mine"}
-    bring(other, away, archive({"a": "x", "c/d": "x"}))
+    bring(other, other_project, archive({"a": "x", "c/d": "x"}))
     assert everything(root) == {"a": b"x", "b": b"mine", "c": None, "c/d": b"x"}
-    other.vm(away)
-    assert "VMs" in refusal(other.http.post(f"{away}/import", content=archive({"e": "x"})), 409)
+    other.vm(other_project)
+    assert "VMs" in refusal(other.http.post(f"{other_project}/import", content=archive({"e": "x"})), 409)
     assert not (root / "e").exists()
 
 
@@ -137,25 +139,25 @@ def test_what_is_too_much_is_refused(tmp_path: Path) -> None:
         bring(server, project, archive({"a": b"\0" * 10_000_000, "b": b"", "c": b""}))
 
 
-def test_an_archive_that_lies_about_its_sizes_is_refused(other: Server, away: str) -> None:
+def test_an_archive_that_lies_about_its_sizes_is_refused(other: Server, other_project: str) -> None:
     """F-10: nothing is unpacked beyond what was announced."""
     data = bytearray(archive({"a": b"\0" * 100_000}))
     index = data.rindex(b"PK\x01\x02")
     for at in (index + 24, data.index(b"PK\x03\x04") + 22):
         data[at : at + 4] = (10).to_bytes(4, "little")
-    refusal(other.http.post(f"{away}/import", content=bytes(data)), 400)
-    assert list(path_of(other, away).iterdir()) == []
+    refusal(other.http.post(f"{other_project}/import", content=bytes(data)), 400)
+    assert list(path_of(other, other_project).iterdir()) == []
 
 
-def test_of_an_import_that_breaks_off_nothing_remains(other: Server, away: str) -> None:
+def test_of_an_import_that_breaks_off_nothing_remains(other: Server, other_project: str) -> None:
     """F-9: nothing is seen of it before, either."""
     data = archive({"a": "x" * 100})
-    root = path_of(other, away)
+    root = path_of(other, other_project)
     with Wire(other.port) as wire:
-        wire.head("POST", f"{away}/import", f"Content-Length: {len(data)}")
+        wire.head("POST", f"{other_project}/import", f"Content-Length: {len(data)}")
         wire.send(data[:50])
         assert list(root.iterdir()) == []
-        other.vm(away)
+        other.vm(other_project)
     until(lambda: not any("deleted" in link for link in open_files(other)), "the upload to be forgotten")
     assert [path.name for path in root.iterdir()] == ["project-files"]
 
@@ -195,26 +197,26 @@ def test_a_connection_goes_on_after_a_refusal(wire: Wire, project: str, method: 
     assert wire.call("GET", project).status == 200
 
 
-def test_of_two_imports_into_one_project_one_succeeds(other: Server, away: str) -> None:
+def test_of_two_imports_into_one_project_one_succeeds(other: Server, other_project: str) -> None:
     """F-9."""
     data = [archive({str(number): "x"}, described(*[{"name": str(number)}] * 5)) for number in range(4)]
 
     def post(body: bytes) -> int:
-        return other.http.post(f"{away}/import", content=body).status_code
+        return other.http.post(f"{other_project}/import", content=body).status_code
 
     with ThreadPoolExecutor(len(data)) as threads:
         statuses = list(threads.map(post, data))
     assert sorted(statuses) == [201, 409, 409, 409]
     winner = str(statuses.index(201))
-    assert [vm["name"] for vm in vms(other, away)] == [winner] * 5
-    assert sorted(path.name for path in path_of(other, away).iterdir()) == [winner, "project-files"]
+    assert [vm["name"] for vm in vms(other, other_project)] == [winner] * 5
+    assert sorted(path.name for path in path_of(other, other_project).iterdir()) == [winner, "project-files"]
 
 
 @pytest.mark.parametrize("end", ["close", "delete"])
-def test_a_project_that_ends_during_an_import_ends(other: Server, away: str, end: str) -> None:
+def test_a_project_that_ends_during_an_import_ends(other: Server, other_project: str, end: str) -> None:
     """L-7, F-9: at whatever moment; VMs, ports and files are as after any other end."""
     data = archive({str(number): "x" * 1000 for number in range(200)}, described(*[plugged(**LINK)] + [{}] * 10))
-    first = vm_of(other, away)
+    first = vm_of(other, other_project)
     for moment in range(10):
         made = create(other)
         project, root = f"/v1/projects/{made['project_id']}", Path(made["path"])
@@ -232,4 +234,4 @@ def test_a_project_that_ends_during_an_import_ends(other: Server, away: str, end
         else:
             names = {path.name for path in root.iterdir()}
             assert names == ({"project-files", *map(str, range(200))} if status == 201 else set())
-    assert vm_of(other, away) == first
+    assert vm_of(other, other_project) == first

@@ -15,11 +15,11 @@ from support import Server, free_range, running
 
 
 @pytest.fixture
-def project(tight: Server) -> Iterator[str]:
+def project(small_server: Server) -> Iterator[str]:
     """A project whose end gives back what its test took."""
-    project = tight.project()
+    project = small_server.project()
     yield project
-    reply = tight.http.delete(project)
+    reply = small_server.http.delete(project)
     assert reply.status_code in (204, 404)
 
 
@@ -40,144 +40,144 @@ def remaining(server: Server, project: str) -> list[int]:
     return numbers
 
 
-def test_ports_come_lowest_first_from_a_range_whose_ends_count(tight: Server, project: str) -> None:
+def test_ports_come_lowest_first_from_a_range_whose_ends_count(small_server: Server, project: str) -> None:
     """U-2, U-3, U-4: every number can be had, and then there is none."""
-    first, last = tight.udp
-    assert remaining(tight, project) == list(range(first, last + 1))
+    first, last = small_server.udp
+    assert remaining(small_server, project) == list(range(first, last + 1))
 
 
 @pytest.mark.parametrize("occupied", [[0], [3], [2], [0, 1], [1, 3]])
 def test_numbers_that_strangers_occupy_are_skipped_and_all_others_usable(
-    tight: Server, project: str, occupied: list[int]
+    small_server: Server, project: str, occupied: list[int]
 ) -> None:
     """U-3, U-4, B-1: the last one too when the last but one is occupied."""
-    first = tight.udp[0]
+    first = small_server.udp[0]
     with ExitStack() as strangers:
         for offset in occupied:
             strangers.enter_context(taken(first + offset, socket.SOCK_DGRAM))
-        assert remaining(tight, project) == [first + offset for offset in range(4) if offset not in occupied]
-    assert remaining(tight, project) == [first + offset for offset in occupied]
+        assert remaining(small_server, project) == [first + offset for offset in range(4) if offset not in occupied]
+    assert remaining(small_server, project) == [first + offset for offset in occupied]
 
 
-def test_a_stranger_on_one_address_occupies_the_number(tight: Server, project: str) -> None:
+def test_a_stranger_on_one_address_occupies_the_number(small_server: Server, project: str) -> None:
     """U-3: tested by binding 0.0.0.0, and without SO_REUSEADDR."""
-    first = tight.udp[0]
+    first = small_server.udp[0]
     with taken(first, socket.SOCK_DGRAM, "127.0.0.1"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reusing:
         reusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reusing.bind(("0.0.0.0", first + 1))
-        assert remaining(tight, project) == [first + 2, first + 3]
+        assert remaining(small_server, project) == [first + 2, first + 3]
 
 
-def test_a_port_goes_back_with_its_project_at_the_latest(tight: Server) -> None:
+def test_a_port_goes_back_with_its_project_at_the_latest(small_server: Server) -> None:
     """U-2, U-5: at close and at delete."""
     for end in ("POST", "/close"), ("DELETE", ""):
-        project = tight.project()
-        assert allocate(tight, project) == tight.udp[0]
-        nothing(tight.http.request(end[0], project + end[1]))
-        refusal(tight.http.post(f"{project}/ports/udp"), 404)
+        project = small_server.project()
+        assert allocate(small_server, project) == small_server.udp[0]
+        nothing(small_server.http.request(end[0], project + end[1]))
+        refusal(small_server.http.post(f"{project}/ports/udp"), 404)
 
 
-def test_a_port_goes_back_when_its_nio_is_deleted(tight: Server, project: str) -> None:
+def test_a_port_goes_back_when_its_nio_is_deleted(small_server: Server, project: str) -> None:
     """U-5, N-6."""
-    vm, number = tight.vm(project), allocate(tight, project)
-    assert tight.link(vm, number, 9).status_code == 201
-    assert allocate(tight, project) == number + 1
-    nothing(tight.http.delete(f"{vm}/adapters/0/ports/0/nio"))
-    assert allocate(tight, project) == number
-    nothing(tight.http.delete(f"{vm}/adapters/0/ports/0/nio"))
-    assert allocate(tight, project) == number + 2
+    vm, number = small_server.vm(project), allocate(small_server, project)
+    assert small_server.link(vm, number, 9).status_code == 201
+    assert allocate(small_server, project) == number + 1
+    nothing(small_server.http.delete(f"{vm}/adapters/0/ports/0/nio"))
+    assert allocate(small_server, project) == number
+    nothing(small_server.http.delete(f"{vm}/adapters/0/ports/0/nio"))
+    assert allocate(small_server, project) == number + 2
 
 
-def test_a_port_goes_back_when_its_nio_is_replaced(tight: Server, project: str) -> None:
+def test_a_port_goes_back_when_its_nio_is_replaced(small_server: Server, project: str) -> None:
     """U-5, N-5, B-2; but not when the new one uses it too."""
-    vm, one, two = tight.vm(project), allocate(tight, project), allocate(tight, project)
-    assert tight.link(vm, one, 9).status_code == 201
-    assert tight.link(vm, one, 10).status_code == 201
-    assert allocate(tight, project) == two + 1
-    assert tight.link(vm, two, 9).status_code == 201
-    assert allocate(tight, project) == one
+    vm, one, two = small_server.vm(project), allocate(small_server, project), allocate(small_server, project)
+    assert small_server.link(vm, one, 9).status_code == 201
+    assert small_server.link(vm, one, 10).status_code == 201
+    assert allocate(small_server, project) == two + 1
+    assert small_server.link(vm, two, 9).status_code == 201
+    assert allocate(small_server, project) == one
 
 
-def test_a_port_goes_back_when_a_tap_replaces_its_nio(tight: Server, project: str) -> None:
+def test_a_port_goes_back_when_a_tap_replaces_its_nio(small_server: Server, project: str) -> None:
     """U-5, N-5."""
-    vm, number = tight.vm(project), allocate(tight, project)
-    assert tight.link(vm, number, 9).status_code == 201
+    vm, number = small_server.vm(project), allocate(small_server, project)
+    assert small_server.link(vm, number, 9).status_code == 201
     tap = {"type": "nio_tap", "tap_device": "tap0"}
-    reply = tight.http.post(f"{vm}/adapters/0/ports/0/nio", json=tap)
+    reply = small_server.http.post(f"{vm}/adapters/0/ports/0/nio", json=tap)
     if reply.status_code == 403:
         pytest.fail("this server refuses taps, so that nothing can be tested here")
-    assert allocate(tight, project) == number
+    assert allocate(small_server, project) == number
 
 
-def test_a_port_goes_back_when_its_vm_is_deleted(tight: Server, project: str) -> None:
+def test_a_port_goes_back_when_its_vm_is_deleted(small_server: Server, project: str) -> None:
     """U-5, M-12."""
-    vm, number = tight.vm(project), allocate(tight, project)
-    assert tight.link(vm, number, 9).status_code == 201
-    nothing(tight.http.delete(vm))
-    assert allocate(tight, project) == number
+    vm, number = small_server.vm(project), allocate(small_server, project)
+    assert small_server.link(vm, number, 9).status_code == 201
+    nothing(small_server.http.delete(vm))
+    assert allocate(small_server, project) == number
 
 
-def test_a_port_that_belongs_to_no_project_is_taken_over_by_the_nio_that_uses_it(tight: Server) -> None:
+def test_a_port_that_belongs_to_no_project_is_taken_over_by_the_nio_that_uses_it(small_server: Server) -> None:
     """U-1, U-5, O-1: from then on it goes the way of its VM."""
-    project, number = tight.project(), allocate(tight)
-    assert tight.link(tight.vm(project), number, 9).status_code == 201
-    nothing(tight.http.delete(project))
-    again = tight.project()
-    assert allocate(tight, again) == number
-    nothing(tight.http.delete(again))
+    project, number = small_server.project(), allocate(small_server)
+    assert small_server.link(small_server.vm(project), number, 9).status_code == 201
+    nothing(small_server.http.delete(project))
+    again = small_server.project()
+    assert allocate(small_server, again) == number
+    nothing(small_server.http.delete(again))
 
 
-def test_only_the_owner_of_a_port_can_release_it(tight: Server, project: str) -> None:
+def test_only_the_owner_of_a_port_can_release_it(small_server: Server, project: str) -> None:
     """U-5, B-2: neither the VM of another project nor another VM of the same one."""
-    owner, other = tight.vm(project, "owner"), tight.project()
-    stranger, sibling = tight.vm(other, "stranger"), tight.vm(project, "sibling")
-    number = allocate(tight, project)
-    assert tight.link(owner, number, 9).status_code == 201
+    owner, other = small_server.vm(project, "owner"), small_server.project()
+    stranger, sibling = small_server.vm(other, "stranger"), small_server.vm(project, "sibling")
+    number = allocate(small_server, project)
+    assert small_server.link(owner, number, 9).status_code == 201
     for thief in (stranger, sibling):
-        refusal(tight.link(thief, number, 9), 409)
-        nothing(tight.http.delete(f"{thief}/adapters/0/ports/0/nio"))
-        nothing(tight.http.delete(thief))
-    nothing(tight.http.delete(other))
-    assert allocate(tight, project) == number + 1
+        refusal(small_server.link(thief, number, 9), 409)
+        nothing(small_server.http.delete(f"{thief}/adapters/0/ports/0/nio"))
+        nothing(small_server.http.delete(thief))
+    nothing(small_server.http.delete(other))
+    assert allocate(small_server, project) == number + 1
 
 
-def test_a_port_of_another_project_cannot_be_used(tight: Server, project: str) -> None:
+def test_a_port_of_another_project_cannot_be_used(small_server: Server, project: str) -> None:
     """U-5, B-2: even while no NIO uses it."""
-    other = tight.project()
-    number = allocate(tight, other)
-    refusal(tight.link(tight.vm(project), number, 9), 409)
-    nothing(tight.http.delete(other))
+    other = small_server.project()
+    number = allocate(small_server, other)
+    refusal(small_server.link(small_server.vm(project), number, 9), 409)
+    nothing(small_server.http.delete(other))
 
 
-def test_a_refused_nio_keeps_the_old_port(tight: Server, project: str) -> None:
+def test_a_refused_nio_keeps_the_old_port(small_server: Server, project: str) -> None:
     """E-3, N-5: and takes no new one."""
-    one, two = tight.vm(project, "one"), tight.vm(project, "two")
-    first = tight.udp[0]
-    assert tight.link(one, first, 9).status_code == 201
-    assert tight.link(two, first + 1, 9).status_code == 201
-    refusal(tight.link(one, first + 1, 9), 409)
-    refusal(tight.link(one, first + 2, 9, rhost="256.1.1.1"), 400)
-    refusal(tight.link(one, first + 2, 9, rhost="no-such-host.invalid"), 409)
-    assert remaining(tight, project) == [first + 2, first + 3]
+    one, two = small_server.vm(project, "one"), small_server.vm(project, "two")
+    first = small_server.udp[0]
+    assert small_server.link(one, first, 9).status_code == 201
+    assert small_server.link(two, first + 1, 9).status_code == 201
+    refusal(small_server.link(one, first + 1, 9), 409)
+    refusal(small_server.link(one, first + 2, 9, rhost="256.1.1.1"), 400)
+    refusal(small_server.link(one, first + 2, 9, rhost="no-such-host.invalid"), 409)
+    assert remaining(small_server, project) == [first + 2, first + 3]
 
 
-def test_a_port_nobody_asked_for_is_recorded_as_used(tight: Server, project: str) -> None:
+def test_a_port_nobody_asked_for_is_recorded_as_used(small_server: Server, project: str) -> None:
     """U-6: inside the range and outside."""
-    one, two = tight.vm(project, "one"), tight.vm(project, "two")
-    assert tight.link(one, tight.udp[0], 9).status_code == 201
-    assert allocate(tight, project) == tight.udp[0] + 1
-    refusal(tight.link(two, tight.udp[0], 9), 409)
-    assert tight.link(one, 4242, 9).status_code == 201
-    refusal(tight.link(two, 4242, 9), 409)
-    nothing(tight.http.delete(f"{one}/adapters/0/ports/0/nio"))
-    assert tight.link(two, 4242, 9).status_code == 201
-    assert remaining(tight, project) == [tight.udp[0], tight.udp[0] + 2, tight.udp[0] + 3]
+    one, two = small_server.vm(project, "one"), small_server.vm(project, "two")
+    assert small_server.link(one, small_server.udp[0], 9).status_code == 201
+    assert allocate(small_server, project) == small_server.udp[0] + 1
+    refusal(small_server.link(two, small_server.udp[0], 9), 409)
+    assert small_server.link(one, 4242, 9).status_code == 201
+    refusal(small_server.link(two, 4242, 9), 409)
+    nothing(small_server.http.delete(f"{one}/adapters/0/ports/0/nio"))
+    assert small_server.link(two, 4242, 9).status_code == 201
+    assert remaining(small_server, project) == [small_server.udp[0], small_server.udp[0] + 2, small_server.udp[0] + 3]
 
 
-def test_ports_are_for_known_projects(tight: Server) -> None:
+def test_ports_are_for_known_projects(small_server: Server) -> None:
     """U-2, E-4."""
-    refusal(tight.http.post(f"/v1/projects/{uuid.uuid4()}/ports/udp"), 404)
-    refusal(tight.http.post("/v1/projects/1/ports/udp"), 400)
+    refusal(small_server.http.post(f"/v1/projects/{uuid.uuid4()}/ports/udp"), 404)
+    refusal(small_server.http.post("/v1/projects/1/ports/udp"), 400)
 
 
 def test_ports_of_no_project_run_out_too_and_survive_any_project(tmp_path: Path) -> None:

@@ -152,44 +152,44 @@ def test_nulls_and_the_own_console_change_nothing(server: Server, project: str) 
     assert show(server, vm) == before
 
 
-def test_an_update_is_all_or_nothing(tight: Server, crowded: str) -> None:
+def test_an_update_is_all_or_nothing(small_server: Server, small_project: str) -> None:
     """M-10, B-3: after a 409 the VM is as before, and its console is still its own."""
-    first, last = tight.consoles
-    vm, other = tight.vm(crowded, "PC", startup_script="echo PC"), tight.vm(crowded, "other")
-    before = show(tight, vm)
+    first, last = small_server.consoles
+    vm, other = small_server.vm(small_project, "PC", startup_script="echo PC"), small_server.vm(small_project, "other")
+    before = show(small_server, vm)
     with taken(last, address="127.0.0.1"):
         consoles = [first + 1, 1023, 1]
         for console in consoles:
-            refusal(tight.http.put(vm, json={"name": "new", "startup_script": "new", "console": console}), 409)
-        reply = tight.http.put(vm, json={"console": last})
+            refusal(small_server.http.put(vm, json={"name": "new", "startup_script": "new", "console": console}), 409)
+        reply = small_server.http.put(vm, json={"console": last})
         assert reply.status_code in (200, 409)
         if reply.status_code == 200:
-            shown(tight.http.put(vm, json={"console": first}))
-    assert show(tight, vm) == before
-    assert script_file(tight, vm).read_text() == "echo PC"
-    refusal(tight.http.put(other, json={"console": first}), 409)
+            shown(small_server.http.put(vm, json={"console": first}))
+    assert show(small_server, vm) == before
+    assert script_file(small_server, vm).read_text() == "echo PC"
+    refusal(small_server.http.put(other, json={"console": first}), 409)
 
 
 # Delete
 
 
-def test_delete_stops_the_process_and_gives_everything_back(tight: Server, crowded: str) -> None:
+def test_delete_stops_the_process_and_gives_everything_back(small_server: Server, small_project: str) -> None:
     """M-12, S-8: when it answers the process has ended, and console and lport can be had again."""
-    vm, _ = tight.linked_pair(crowded)
-    nothing(tight.http.post(f"{vm}/start"))
-    (pid,) = tight.children()
-    assert udp_ports_of(pid) == {tight.udp[0]}
-    with Viewer(tight.consoles[0]) as viewer:
+    vm, _ = small_server.linked_pair(small_project)
+    nothing(small_server.http.post(f"{vm}/start"))
+    (pid,) = small_server.children()
+    assert udp_ports_of(pid) == {small_server.udp[0]}
+    with Viewer(small_server.consoles[0]) as viewer:
         viewer.until(b"VPCS> ")
-        nothing(tight.http.delete(vm))
+        nothing(small_server.http.delete(vm))
         viewer.until_closed()
     assert not runs(pid)
-    with taken(tight.udp[0], socket.SOCK_DGRAM), pytest.raises(ConnectionRefusedError):
-        Viewer(tight.consoles[0])
+    with taken(small_server.udp[0], socket.SOCK_DGRAM), pytest.raises(ConnectionRefusedError):
+        Viewer(small_server.consoles[0])
     for method, path in (("GET", vm), ("DELETE", vm), ("PUT", vm), ("POST", f"{vm}/start"), ("POST", f"{vm}/stop")):
-        refusal(tight.http.request(method, path), 404)
-    assert create(tight, crowded)["console"] == tight.consoles[0]
-    assert shown(tight.http.post(f"{crowded}/ports/udp"), 201)["udp_port"] == tight.udp[0]
+        refusal(small_server.http.request(method, path), 404)
+    assert create(small_server, small_project)["console"] == small_server.consoles[0]
+    assert shown(small_server.http.post(f"{small_project}/ports/udp"), 201)["udp_port"] == small_server.udp[0]
 
 
 def test_an_unknown_vm_is_not_found(server: Server, project: str) -> None:

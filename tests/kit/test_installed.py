@@ -28,15 +28,17 @@ def written(tmp_path: Path) -> str:
     return f"{text}    options = ('--config', {str(tmp_path / 'labplane.toml')!r})\n"
 
 
-def test_a_third_party_driver_passes_with_a_test_of_three_lines(stranger: Path, written: str, tmp_path: Path) -> None:
+def test_a_third_party_driver_passes_with_a_test_of_three_lines(
+    environment: Path, written: str, tmp_path: Path
+) -> None:
     (tmp_path / "test_echo.py").write_text(written)
-    done = pytest_in(tmp_path, stranger / "python", "-q", "-rs")
+    done = pytest_in(tmp_path, environment / "python", "-q", "-rs")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "echo VMs cannot suspend" in done.stdout
     assert " passed, 2 skipped" in done.stdout
 
 
-def test_the_own_test_that_the_documentation_shows_passes(stranger: Path, tmp_path: Path) -> None:
+def test_the_own_test_that_the_documentation_shows_passes(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "labplane.toml").write_text(CONFIG)
     page = (TREE / "docs" / "testing.md").read_text()
     shown = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
@@ -44,15 +46,15 @@ def test_the_own_test_that_the_documentation_shows_passes(stranger: Path, tmp_pa
     assert server in shown
     config = str(tmp_path / "labplane.toml")
     (tmp_path / "test_own.py").write_text(shown.replace(server, f"{server}, '--config', {config!r}"))
-    done = pytest_in(tmp_path, stranger / "python", "-q")
+    done = pytest_in(tmp_path, environment / "python", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_kind_that_nobody_brings_is_told_with_what_became_of_each_plugin(
-    stranger: Path, written: str, tmp_path: Path
+    environment: Path, written: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test_typo.py").write_text(written.replace('"echo"', '"ecko"'))
-    done = pytest_in(tmp_path, stranger / "python", "-q", "-x")
+    done = pytest_in(tmp_path, environment / "python", "-q", "-x")
     assert done.returncode == 1
     assert "The server has no driver of the kind 'ecko', only echo, switch, vpcs." in done.stdout
     assert "constructor of labplane-broken: OSError: in a constructor" in done.stdout

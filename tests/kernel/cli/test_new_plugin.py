@@ -23,13 +23,13 @@ class Workshop:
     python: the environment's interpreter.
     """
 
-    def __init__(self, home: Path, stranger: Path) -> None:
+    def __init__(self, home: Path, environment: Path) -> None:
         self.home = home
         self.python = home / ".venv" / "bin" / "python"
-        self._run(stranger / "python", "-m", "venv", "--without-pip", home / ".venv")
+        self._run(environment / "python", "-m", "venv", "--without-pip", home / ".venv")
         # labplane was installed once for all tests: what the stranger has is here too, but for plugins.
         (home / "shared").mkdir()
-        (site_packages,) = stranger.parent.glob("lib/python*/site-packages")
+        (site_packages,) = environment.parent.glob("lib/python*/site-packages")
         for path in site_packages.iterdir():
             if not path.name.startswith(("labplane_broken", "labplane_echo")):
                 (home / "shared" / path.name).symlink_to(path)
@@ -47,7 +47,7 @@ class Workshop:
             "--disable-pip-version-check",
             "--no-build-isolation",
         ]
-        self._run(stranger / "python", *pip, *(f"{path}[test]" for path in home.glob("labplane-*")))
+        self._run(environment / "python", *pip, *(f"{path}[test]" for path in home.glob("labplane-*")))
 
     def test(self, distribution: str) -> str:
         """What pytest says about that distribution."""
@@ -69,8 +69,8 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def workshop(stranger: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"), stranger)
+def workshop(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"), environment)
 
 
 @pytest.fixture(scope="module")

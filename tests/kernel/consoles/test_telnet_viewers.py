@@ -184,13 +184,16 @@ def test_output_after_hanging_up_is_neither_sent_nor_a_reprieve() -> None:
 
 def test_hanging_up_twice_or_on_a_lost_line_is_harmless() -> None:
     async def main() -> None:
-        viewer, line = Telnet(TelnetConsole(lambda _: None)), Line()
+        console, line = TelnetConsole(lambda _: None), Line()
+        viewer = Telnet(console)
         viewer.connection_made(line)
+        assert console.viewers == 1
         line.close()
         viewer.hang_up()
         viewer.hang_up()
         viewer.connection_lost(ConnectionResetError())
         viewer.connection_lost(None)
+        assert console.viewers == 0
 
     asyncio.run(main())
 

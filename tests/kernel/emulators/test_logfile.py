@@ -50,10 +50,14 @@ def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
 
 
 def test_a_directory_that_was_removed_ends_the_log_and_nothing_else(tmp_path: Path) -> None:
+    complaints: list[str] = []
     (tmp_path / "vm").mkdir()
-    log = LogFile(tmp_path / "vm" / "a.log")
+    log = LogFile(tmp_path / "vm" / "a.log", complaints.append)
     (tmp_path / "vm" / "a.log").unlink()
     (tmp_path / "vm").rmdir()
     log.write(b"x" * LIMIT)
     log.write(b"x" * LIMIT)
     log.close()
+    assert len(complaints) == 1
+    assert "is not continued: No such file or directory" in complaints[0]
+    assert not (tmp_path / "vm").exists()

@@ -50,15 +50,22 @@ def test_a_driver_tells_of_its_vms_by_doing_nothing(bench: Callable[[Test], None
     bench(test)
 
 
-def test_nothing_is_shown_while_nobody_listens(bench: Callable[[Test], None]) -> None:
+def test_no_driver_is_asked_to_show_a_vm_for_events_while_nobody_listens(bench: Callable[[Test], None]) -> None:
     async def test(bench: Bench) -> None:
-        async def show(vm: VM) -> Mapping[str, Any]:
-            raise AssertionError("for whom?")
+        shows: list[VM] = []
 
-        vm = await bench.create()
+        async def show(vm: VM) -> Mapping[str, Any]:
+            shows.append(vm)
+            return {}
+
+        vm, heard = await bench.create(), await bench.create()
         bench.fragile.show = show  # type: ignore[method-assign]
         await lifecycle.start(vm)
         await lifecycle.remove(vm)
+        assert shows == []
+        with bench.lab.events.listen(PROJECT):
+            await lifecycle.remove(heard)
+        assert shows == [heard]
 
     bench(test)
 

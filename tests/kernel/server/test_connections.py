@@ -105,6 +105,7 @@ def test_who_leaves_the_rest_of_a_reply_unread_is_given_up(version: bytes) -> No
             with connected(server, b"GET / HTTP/%s\r\nHost: x\r\n\r\n" % version):
                 while not server.server_state.total_requests:
                     await asyncio.sleep(0.01)
+                assert len(server.server_state.connections) == 1
                 while server.server_state.connections:
                     await asyncio.sleep(0.01)
 
