@@ -1,4 +1,4 @@
-"""What happens in a lab, told to whoever listens; nobody is waited for."""
+"""Events of a lab, emitted to subscriptions; the emitter waits for none of them."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ LAG = 4 * 1024 * 1024
 class Event:
     """Something that happened.
 
-    action:     what it was: "vm.started", "log.error".
-    event:      to what, in JSON types: a VM object, {"message": "…"}.
-    project_id: of the project that it concerns, None for the whole server.
+    action:     the kind of event: "vm.started", "log.error".
+    event:      its content, in JSON types: a VM object, {"message": "…"}.
+    project_id: the project that it concerns, None for the whole server.
     text:       `event` as JSON on one line.
     """
 

@@ -116,9 +116,10 @@ class Kernel(Lab):
         self.consoles.resize(*fresh.console_range)
 
     async def start(self) -> None:
-        """Await what plugins left with `at_start`.
+        """Await the starters of plugins (`at_start`).
 
-        What a third party's fails at is its own fault, unless the settings are strict; labplane's own must not fail.
+        When one of a third party fails, that is a fault of its plugin, unless the settings are strict; labplane's own
+        must not fail.
         """
         self.supervisor.watch()
         for owner, starter in self._starters:
@@ -126,20 +127,20 @@ class Kernel(Lab):
                 await starter()
                 continue
             try:
-                await self.supervisor.call(owner, "what it left for the start", starter())
+                await self.supervisor.call(owner, "its starter", starter())
             except LabError:
                 if self.settings.strict or owner.distribution == OWN_DISTRIBUTION:
                     raise
 
     async def end(self) -> None:
-        """Await what plugins left with `at_end`, then remove every VM; what does not end in time is killed."""
+        """Await the enders of plugins (`at_end`), then remove every VM; programs that do not end in time are killed."""
         try:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
                 for owner, ender in self._enders:
                     try:
-                        await (ender() if owner is None else self.supervisor.call(owner, "its farewell", ender()))
+                        await (ender() if owner is None else self.supervisor.call(owner, "its ender", ender()))
                     except Exception as error:
-                        log.error("what was left for the end failed: %s", error)
+                        log.error("an ender failed: %s", error)
                 for project_id in {vm.project_id for vm in self.vms}:
                     await self.close(project_id)
                 while self._tasks:
@@ -169,7 +170,7 @@ class Kernel(Lab):
     def compile(
         self, owner: Report | None, drivers: Iterable[Driver], routes: Iterable[Route], schemas: Schemas
     ) -> Callable[[], None]:
-        """Check what a plugin brought against all that is there; returns what takes it in.
+        """Check the drivers, routes and schemas of a plugin against all others; returns a function that adds them.
 
         owner:   the plugin, None for the kernel itself.
         schemas: the registry with the plugin's own added.
@@ -188,14 +189,14 @@ class Kernel(Lab):
 
         def merge() -> None:
             self.kinds.update(fresh)
-            self.schemas.become(schemas)
+            self.schemas.take_over(schemas)
             self.routes.add(compiled)
 
         return merge
 
     @contextmanager
     def all_or_nothing(self, newcomer: Report) -> Iterator[None]:
-        """Put down to `newcomer` what is left with `at_start` and `at_end` meanwhile; forget it, if it fails."""
+        """Put the starters and enders that are left meanwhile down to `newcomer`; forget them if the block fails."""
         starters, enders = len(self._starters), len(self._enders)
         self._newcomer = newcomer
         try:

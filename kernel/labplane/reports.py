@@ -1,4 +1,4 @@
-"""What became of a plugin: taken in or not, and what it did wrong since."""
+"""The report of a plugin: whether it was taken in, and its faults since."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 class Report:
     """state: "active", "disabled", "failed" or "other API version".
 
-    error:      why the plugin was left out.
-    warnings:   what it uses that will go, one sentence each.
-    faults:     how often it raised what is no LabError, blocked the server or was cancelled for taking too long.
-    last_fault: the latest of them.
+    error:      the reason why the plugin was left out.
+    warnings:   a sentence for each deprecated thing that it uses.
+    faults:     how often it raised something other than a LabError, blocked the server or was cancelled for taking too
+                long.
+    last_fault: the latest fault.
     """
 
     name: str

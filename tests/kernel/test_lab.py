@@ -97,7 +97,7 @@ def test_vms_of_a_project_that_nobody_closed_are_removed_at_the_end(tmp_path: Pa
     lab = Kernel(settings(tmp_path), [Candidate("keeper", lambda: Keeper), offering(Idle)])
 
     async def main() -> None:
-        await lifecycle.create(lab, lab.kinds["idle"], lab._deleted, "p", {"name": "A"}, VM.shown)
+        await lifecycle.create(lab, lab.kinds["idle"], lab._deleted, "p", {"name": "A"}, VM.to_object)
         assert len(lab.vms) == 1
         await lab.end()
 

@@ -295,7 +295,7 @@ def test_a_third_party_that_fails_at_the_start_of_the_server_does_not_hold_it_up
     with serving(tmp_path, [starter]) as served:
         told = report(served, "starter")
     assert (told["state"], told["faults"]) == ("active", 1)
-    assert told["last_fault"] == "what it left for the start: OSError: no licence"
+    assert told["last_fault"] == "its starter: OSError: no licence"
 
 
 @pytest.mark.parametrize(("distribution", "strict"), [("labplane-starter", True), ("labplane", False)])
@@ -304,7 +304,7 @@ def test_in_a_strict_server_or_of_labplane_itself_it_does(distribution: str, str
 
     async def main() -> None:
         lab = Kernel(settings(tmp_path, strict=strict), [starter])
-        with pytest.raises(Fault, match="failed at what it left for the start"):
+        with pytest.raises(Fault, match="failed at its starter"):
             await lab.start()
         await lab.end()
 

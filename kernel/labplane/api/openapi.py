@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the very routes and schemas that serve the requests."""
+"""The OpenAPI 3.1 document, made from the same routes and schemas that serve requests."""
 
 import inspect
 import re
@@ -93,7 +93,7 @@ def _operation(route: Route, schemas: Schemas, *, with_token: bool) -> dict[str,
 
 
 def _operation_id(route: Route) -> str:
-    """One that no other route has, be it below /v1 or not: get_status is /v1/status, get_page_status is /status."""
+    """An id that no other route has, below /v1 or not: get_status is /v1/status, get_page_status is /status."""
     path = _plain(route.path)
     where = [] if path.startswith("/v1/") else ["page"]
     return "_".join([route.method.lower(), *where, *re.findall(r"\w+", path.removeprefix("/v1"))])
@@ -146,6 +146,6 @@ def _plain(path: str) -> str:
 
 
 def _tag(route: Route) -> str:
-    """Under which heading it stands: the kind of VM, or the first word of the path."""
+    """The heading of the route: the kind of VM, or the first word of the path."""
     words = [step for step in route.path.removeprefix("/v1").split("/") if step and "{" not in step]
     return words[words.index("vms") - 1] if "vms" in words else [*words, "server"][0]

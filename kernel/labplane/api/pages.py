@@ -1,4 +1,4 @@
-"""Pages for browsers: files of a plugin, and the policy that keeps out of them whatever is not this server's."""
+"""Pages for browsers: files of a plugin under a content security policy that admits this server's files alone."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,8 +24,8 @@ HEADERS: Mapping[str, str] = {
 def page_routes(path: str, page: Path, parts: Iterable[Path], summary: str) -> list[Route]:
     """The routes of a page: `path` answers with the file `page`, ``path/NAME`` with the part of that name.
 
-    The files are HTML, JavaScript and CSS. The page may load and ask this server only, runs no script that stands in
-    the page itself, and cannot be framed. What the client has already is not sent again.
+    The files are HTML, JavaScript and CSS. The page may load from and ask this server only, inline scripts do not run,
+    and it cannot be framed. A file that the client has already is not sent again.
     """
     files = {part.name: part for part in parts}
 
@@ -45,7 +45,7 @@ def page_routes(path: str, page: Path, parts: Iterable[Path], summary: str) -> l
 
 
 async def _reply(file: Path, request: Request) -> Response:
-    # Whole files are small enough, and what is wrong with a range would be told otherwise than in an error envelope.
+    # The files are small, and Starlette would answer a bad range otherwise than with an error envelope.
     request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
     response = await StaticFiles(directory=file.parent).get_response(file.name, request.scope)
     response.headers.update({"Content-Type": f"{MEDIA[file.suffix]}; charset=utf-8", **HEADERS})

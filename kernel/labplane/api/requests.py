@@ -25,7 +25,7 @@ _uuid = re.compile(UUID["pattern"][:-1] + r"\Z")
 
 
 class Directory(Protocol):
-    """What routing needs to know of the lab."""
+    """The part of the lab that requests need."""
 
     @property
     def max_body(self) -> int: ...
@@ -42,14 +42,14 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CompiledRoute:
-    """A route with what its bodies are compared with."""
+    """A route with the validators of its request bodies."""
 
     route: Route
     validator: Validator | None
     accepts: Accepts
 
     def complaint(self, body: Any) -> str | None:
-        """Why `body` is not what the route takes; None when it is."""
+        """The reason why the route does not take `body`; None when it does."""
         if self.validator is None or self.accepts(body):
             return None
         return complaint(self.validator, body)
@@ -57,7 +57,7 @@ class CompiledRoute:
 
 @dataclass(slots=True)
 class Resource:
-    """All methods of one path, as an ASGI application."""
+    """One path with all its methods, as an ASGI application."""
 
     path: str
     lab: Directory
@@ -87,7 +87,7 @@ class Resource:
         return JSONReply(reply, compiled.route.status)
 
     async def ask(self, method: str, value: Any, path: dict[str, Any]) -> Any:
-        """What the endpoint returns, asked from within and not over HTTP."""
+        """The result of the endpoint, asked from within and not over HTTP."""
         scope = {"type": "http", "method": method, "path": self.path, "headers": []}
         return await self._perform(self._method(method), value, path, scope, None)
 
@@ -114,14 +114,14 @@ class Resource:
         return reply
 
     async def _finish(self, operation: Coroutine[Any, Any, Any]) -> Any:
-        """Await `operation`, which runs to its end even if the one who waits is cancelled (L-4)."""
+        """Await `operation`, which runs to its end even if this wait is cancelled (L-4)."""
         return await asyncio.shield(self.lab.background(operation))
 
 
 def look_up(lab: Directory, path: dict[str, Any]) -> VM | None:
-    """The VM that the parameters of a path name, if they do; ids are put into lower case (E-3).
+    """The VM whose id is among the parameters of a path, None if there is none; ids are put into lower case (E-3).
 
-    Raises BadRequest for an id that is none, NotFound for a project or VM that does not exist.
+    Raises BadRequest for an id of the wrong form, NotFound for a project or VM that does not exist.
     """
     project_id = path.get("project_id")
     if project_id is not None:
@@ -142,7 +142,7 @@ async def _locked(vm: VM, endpoint: Endpoint, request: Request) -> Any:
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole request body, of at most `limit` bytes. Raises TooLarge before reading what is announced as more."""
+    """The whole request body, of at most `limit` bytes. Raises TooLarge, at once if its length is announced."""
     announced: bytes | None = None
     chunked = False
     for name, value in scope["headers"]:

@@ -19,12 +19,12 @@ PARAMETER = re.compile(r"{([a-z_]+)(:[a-z]+)?}")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an endpoint gets.
+    """The argument of an endpoint.
 
     body:   the parsed JSON, which fits the route's schema; {} when the request had none.
     path:   the parameters of the route's path; ids in lower case.
     vm:     the VM whose ``{vm_id}`` the path names, its lock held (not for a WebSocket); else None.
-    scope:  the ASGI scope, for whoever needs more.
+    scope:  the ASGI scope, for everything else.
     """
 
     body: Any
@@ -39,7 +39,7 @@ class Request:
         return str(self.path["project_id"])
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body as it comes, piece by piece and once; only for a route that ``streams``.
+        """The body, piece by piece as it arrives, and once; only for a route that ``streams``.
 
         Ends with an exception when the client hangs up before its end.
         """
@@ -60,7 +60,7 @@ class Route:
               checked to be the id of an open project, a ``vm_id`` to be a VM (of that project, if both are there),
               before the endpoint runs; with ``vm_id`` the VM's lock is held, except for a WEBSOCKET.
     endpoint: ``def endpoint(request)``, async if it has to wait for anything (a plain one must not block); returns
-              what the reply says in JSON types, None for no body, or a Starlette Response. That of a WEBSOCKET is
+              the reply's value in JSON types, None for no body, or a Starlette Response. The endpoint of a WEBSOCKET is
               ``async def endpoint(request, websocket)``: it accepts the Starlette WebSocket, or raises a LabError.
     body:     JSON Schema of the request body; None means that its content is ignored (it must still be JSON).
     reply:    JSON Schema of the reply, for the documentation; None for no body.
@@ -90,12 +90,12 @@ class Route:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What no two routes may share: the method and the path without its parameters' names."""
+        """The identity of the route, which no other may have: its method, and its path without names of parameters."""
         return self.method, PARAMETER.sub(r"{\2}", self.path)
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """The request body as it comes. Raises ClientGone when its end does not."""
+    """The request body, piece by piece as it arrives. Raises ClientGone when the client hangs up before its end."""
     more = True
     while more:
         message = await receive()

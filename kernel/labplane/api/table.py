@@ -1,4 +1,4 @@
-"""Every route of a lab: taken in checked, found by path, offered to Starlette."""
+"""The table of a lab's routes: it checks new ones, finds them by path, and gives them to Starlette."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ class _PathRoute(StarletteRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if self._slashes not in (None, scope["path"].count("/")):
-            return Match.NONE, {}  # without a look at its pattern, as most routes for most requests
+            return Match.NONE, {}  # most routes can be passed over without trying their pattern
         try:
             return super().matches(scope)
         except ValueError:  # a number of thousands of digits
@@ -28,7 +28,7 @@ class _PathRoute(StarletteRoute):
 
 
 class RouteError(ValueError):
-    """A route cannot be taken in; the text says why."""
+    """A route is refused; the text says why."""
 
 
 class RouteTable:
@@ -43,7 +43,7 @@ class RouteTable:
         return [compiled.route for resource in self._resources.values() for compiled in resource.methods.values()]
 
     def compile(self, routes: Iterable[Route], schemas: Schemas) -> list[CompiledRoute]:
-        """`routes`, checked against the table and each other. Raises RouteError or SchemaError; changes nothing."""
+        """Check `routes` against the table and each other; changes nothing. Raises RouteError or SchemaError."""
         taken = {route.key: route for route in self.routes}
         paths = {path: resource.path for path, resource in self._resources.items()}
         compiled = []
@@ -63,14 +63,14 @@ class RouteTable:
         return compiled
 
     def add(self, compiled: Iterable[CompiledRoute]) -> None:
-        """Take in what `compile` returned."""
+        """Add routes that `compile` has checked."""
         for one in compiled:
             path = one.route.key[1]
             resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
             resource.methods[one.route.method] = one
 
     async def ask(self, method: str, path: str, value: Any, parameters: Mapping[str, Any]) -> Any:
-        """What the route of that method and path returns. Raises NotFound when there is none."""
+        """The result of the route of that method and path. Raises NotFound when there is none."""
         resource = self._resources.get(PARAMETER.sub(r"{\2}", path))
         if resource is None:
             raise NotFound(f"There is no route {path}.")

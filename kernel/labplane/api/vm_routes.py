@@ -1,4 +1,4 @@
-"""The routes and schemas that every driver gets for nothing."""
+"""The routes and schemas that the kernel makes for each kind of VM."""
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
@@ -32,11 +32,11 @@ RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_di
 
 
 class DriverError(ValueError):
-    """A driver cannot be taken in; the text says why."""
+    """A driver is refused; the text says why."""
 
 
 def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
-    """Raise DriverError or SchemaError unless `driver` can be taken in beside those that are `taken`."""
+    """Raise DriverError or SchemaError unless `driver` can be added to the kinds that are `taken`."""
     if not isinstance(driver, Driver):
         raise DriverError(f"drivers() must give labplane.Driver objects, not {driver!r}")
     kind = getattr(driver, "kind", None)
@@ -58,7 +58,7 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
 
 
 def actions_of(driver: Driver) -> list[str]:
-    """What a VM of that driver can be told to do: start, stop, and what else it defines."""
+    """The actions of a VM of that driver: start, stop, and those that it defines itself."""
     return [action for action in ACTIONS if hasattr(driver, action)]
 
 
@@ -68,7 +68,7 @@ def schema_name(driver: Driver, what: str) -> str:
 
 
 def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
-    """Of create and update requests, NIOs and VM objects."""
+    """The schemas of create and update requests, NIOs and VM objects, by name."""
     console: Mapping[str, Schema] = {"console": ref("PortNumberOrNull")} if driver.console else {}
     return {
         schema_name(driver, "Create"): {
@@ -107,7 +107,7 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
 
 
 def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
-    """Create, list, show, update and delete, the driver's actions, and plugging links in and out."""
+    """The routes of one kind: create, list, show, update, delete, the driver's actions, NIOs, the console."""
     driver, name = kind.driver, kind.driver.kind
     vms = f"/v1/projects/{{project_id}}/{name}/vms"
     vm = vms + "/{vm_id}"
@@ -157,22 +157,22 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
 
 
 async def _create(lab: Lab, kind: Kind, deleted: DeletedDirs, _: Driver, request: Request) -> Any:
-    return await lifecycle.create(lab, kind, deleted, request.project_id, request.body, VM.shown)
+    return await lifecycle.create(lab, kind, deleted, request.project_id, request.body, VM.to_object)
 
 
 async def _list(lab: Lab, driver: Driver, request: Request) -> Any:
     vms = [vm for vm in lab.vms.of(request.project_id) if vm.driver is driver and vm.listed]
-    return [await vm.shown() for vm in vms]
+    return [await vm.to_object() for vm in vms]
 
 
 async def _show(driver: Driver, request: Request) -> Any:
-    return await _vm(driver, request).shown()
+    return await _vm(driver, request).to_object()
 
 
 async def _update(driver: Driver, request: Request) -> Any:
     vm = _vm(driver, request)
     await lifecycle.update(vm, request.body)
-    return await vm.shown()
+    return await vm.to_object()
 
 
 async def _delete(deleted: DeletedDirs, driver: Driver, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""WebSocket routes: looked up like requests before a connection is accepted, and closed with a reason that says why."""
+"""WebSocket routes: ids are looked up before a connection is accepted, and a connection is closed with a reason."""
 
 import logging
 from contextlib import suppress
@@ -51,7 +51,7 @@ class _Socket:
             vm = look_up(self._lab, path)
             await self._route.endpoint(Request({}, path, vm, scope), websocket)
             error = None
-        except WebSocketDisconnect:  # as good an end as any
+        except WebSocketDisconnect:  # the client has left, which is an end like any other
             return
         except LabError as refused:
             error = refused

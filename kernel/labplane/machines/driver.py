@@ -24,7 +24,7 @@ class Driver(ABC):
     kind:       a lower-case word: the URL segment and, capitalised, the schema prefix: "vpcs". Required.
     properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
                 ``default`` is honoured.
-    required:   which of them a create request must bring.
+    required:   the names of the settings that a create request must have.
     readonly:   JSON Schema of each further member of a VM object, see `show`.
     console:    whether its VMs have a console port.
     nios:       JSON Schema of each NIO type that it takes, by name: `NIO_UDP`; there is `NIO_TAP` too.
@@ -60,11 +60,11 @@ class Driver(ABC):
         """Take `changes` in: settings by name, and "name" when a VM is renamed.
 
         Called before they are applied: `vm` still has the old values, or, while it is created, none but its name.
-        Whatever can be refused must be refused before anything is changed.
+        A refusal must come before anything is changed.
         """
 
     async def link(self, vm: "VM", nio: Mapping[str, Any]) -> None:
-        """Look at `nio` before it is put in; raise BadRequest or Conflict when it can never work."""
+        """Look at `nio` before it is plugged in; raise BadRequest or Conflict when it can never work."""
 
     async def show(self, vm: "VM") -> Mapping[str, Any]:
         """The driver's own members of the VM object: every one of `properties` and `readonly`.
@@ -82,7 +82,7 @@ class Driver(ABC):
         """Bring `vm` down; when this returns, nothing of it runs and its ports can be bound again."""
 
     async def removed(self, vm: "VM") -> None:
-        """`vm`, stopped, is gone for good. The kernel takes ports and console back itself."""
+        """Clear up after `vm`, which is stopped and deleted. The kernel takes ports and console back itself."""
 
 
 class ConsoleDriver(Driver):

@@ -1,4 +1,4 @@
-"""What happens to a VM: create, update, start, stop, link, remove. All or nothing, with the VM's lock held."""
+"""The operations on a VM: create, update, start, stop, link, remove. Each is all or nothing, under the VM's lock."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ async def create(
     body: Mapping[str, Any],
     show: Callable[[VM], Awaitable[Any]],
 ) -> Any:
-    """`show` of a new VM, or of the one of that id if the project has it already (M-6), with its lock held.
+    """Create a VM, or find the one of that id in the project (M-6); returns `show` of it, awaited with its lock held.
 
     Nothing remains of a VM that cannot be made (M-5).
     """
@@ -58,7 +58,7 @@ async def create(
         lab.vms.add(vm)
         was_deleted = deleted.forget(vm)
         try:
-            shown = await _make(vm, body, show)
+            to_object = await _make(vm, body, show)
         except BaseException:
             lab.vms.discard(vm)
             if was_deleted:
@@ -66,11 +66,11 @@ async def create(
             raise
         vm.phase = Phase.READY
         vm.announce("vm.created")
-        return shown
+        return to_object
 
 
 async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]) -> Any:
-    """Give `vm` its console, directory and settings; `show` of it. All is given back when anything fails."""
+    """Give `vm` its console, directory and settings; returns `show` of it. All is given back when anything fails."""
     lab, driver = vm.lab, vm.driver
     async with AsyncExitStack() as undo:
         if driver.console:
@@ -86,13 +86,14 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
         given = {name: body[name] for name in driver.properties if name in body}
         await vm.supervised(driver.configure(vm, given))
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
-        undo.push_async_callback(_farewell, vm, driver.removed)
-        shown = await show(vm)
+        undo.push_async_callback(_attempt, vm, driver.removed)
+        to_object = await show(vm)
         undo.pop_all()
-        return shown
+        return to_object
 
 
 def _make_directory(vm: VM) -> bool:
+    """Make the directory of `vm`; True when it was there before."""
     directory = vm.dir
     try:
         directory.mkdir()
@@ -106,7 +107,7 @@ def _make_directory(vm: VM) -> bool:
 
 
 async def update(vm: VM, body: Mapping[str, Any]) -> None:
-    """Name, console and the driver's settings, all or nothing (M-10); null leaves name and console as they are."""
+    """Change name, console and the driver's settings, all or nothing (M-10); null leaves name and console alone."""
     changes = {name: body[name] for name in vm.driver.properties if name in body}
     if body.get("name") not in (None, vm.name):
         changes["name"] = body["name"]
@@ -122,7 +123,7 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
 
 @asynccontextmanager
 async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
-    """Give `vm` the console `new`, listening if it runs; it keeps `old` if what happens meanwhile fails."""
+    """Give `vm` the console port `new`, listening if it runs; it keeps `old` if the block fails."""
     consoles = vm.lab.consoles
     await _reserve(vm, new)
     try:
@@ -138,14 +139,14 @@ async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
 
 
 async def _reserve(vm: VM, console: int) -> None:
-    """Lease that console to `vm` (M-4)."""
+    """Lease that console port to `vm` (M-4)."""
     if console not in vm.lab.consoles:
         await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
     vm.lab.consoles.reserve(console, vm)
 
 
 async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
-    """Have the console of `vm`, which runs, listen at `port` too until the stack ends, and alone if that ends well."""
+    """Let the console of `vm`, which runs, listen at `port` too until the stack ends; there alone if that ends well."""
     if vm.session is None:
         raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
     try:
@@ -155,7 +156,7 @@ async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
 
 
 async def start(vm: VM) -> None:
-    """S-1; does nothing to a VM that runs."""
+    """Start `vm`; one that runs already is left alone (S-1)."""
     if vm.status == STARTED:
         return
     if vm.status == SUSPENDED:
@@ -172,18 +173,18 @@ async def start(vm: VM) -> None:
 
 
 async def stop(vm: VM) -> None:
-    """S-5; does nothing to a VM that does not run."""
+    """Stop `vm`, if it runs (S-5)."""
     if vm.status != STOPPED:
-        with _on_purpose(vm):
+        with _ending(vm):
             await vm.supervised(vm.driver.stop(vm))
             vm.status = STOPPED
 
 
 async def reload(vm: VM) -> None:
-    """S-6, with the driver's own `reload`; told as a stop and a start."""
+    """Stop and start `vm` with the driver's own `reload` (S-6). The events are those of a stop and a start."""
     ran = vm.status != STOPPED
     try:
-        with _on_purpose(vm):
+        with _ending(vm):
             await vm.supervised(vm.driver.check())
             await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
@@ -195,7 +196,7 @@ async def reload(vm: VM) -> None:
 
 
 async def suspend(vm: VM) -> None:
-    """With the driver's own `suspend`; does nothing to a VM that is suspended."""
+    """Suspend `vm` with the driver's own `suspend`, unless it is suspended already."""
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == STARTED:
@@ -204,7 +205,7 @@ async def suspend(vm: VM) -> None:
 
 
 async def resume(vm: VM) -> None:
-    """With the driver's own `resume`; does nothing to a VM that runs."""
+    """Resume `vm` with the driver's own `resume`, unless it runs already."""
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == SUSPENDED:
@@ -213,6 +214,7 @@ async def resume(vm: VM) -> None:
 
 
 def _started(vm: VM) -> None:
+    """Take note that `vm` was started; its machine may have ended again by now."""
     if vm.session is None or vm.session.alive:
         vm.status = STARTED
     else:
@@ -220,8 +222,8 @@ def _started(vm: VM) -> None:
 
 
 @contextmanager
-def _on_purpose(vm: VM) -> Iterator[None]:
-    """A program of `vm` that ends meanwhile does not end by itself."""
+def _ending(vm: VM) -> Iterator[None]:
+    """Mark that the machine of `vm` is ended on request: when it ends now, it did not end by itself."""
     before, vm.phase = vm.phase, Phase.ENDING
     try:
         yield
@@ -230,7 +232,7 @@ def _on_purpose(vm: VM) -> Iterator[None]:
 
 
 async def plug(vm: VM, port: Port, nio: NIO) -> None:
-    """Put `nio` into `port`, in place of the one that is there (N-1 to N-5)."""
+    """Plug `nio` into `port`, in place of an earlier one (N-1 to N-5)."""
     driver, udp = vm.driver, vm.lab.udp
     check_type(nio, driver.kind, driver.nios)
     check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
@@ -258,7 +260,7 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
 
 
 async def unplug(vm: VM, port: Port) -> None:
-    """Take the NIO out of `port`, if there is one (N-6)."""
+    """Unplug the NIO of `port`, if there is one (N-6)."""
     check_port(port, tuple(vm.run(vm.driver.adapters, vm)), str(vm))
     old = vm.nios.get(port)
     if old is None:
@@ -271,17 +273,17 @@ async def unplug(vm: VM, port: Port) -> None:
 
 
 async def remove(vm: VM) -> None:
-    """Stop and forget `vm` and take back all that it had, whatever its driver does (M-12)."""
+    """Stop and forget `vm`, and take back its ports and console even if its driver fails (M-12)."""
     lab, driver = vm.lab, vm.driver
-    with _on_purpose(vm):
+    with _ending(vm):
         if vm.status != STOPPED:
-            await _farewell(vm, driver.stop)
+            await _attempt(vm, driver.stop)
         if vm.session is not None:
             await vm.session.close()
         vm.status = STOPPED
     told = vm.listed and lab.events.wanted(vm.project_id)
-    last = await vm.last_shown() if told else None
-    await _farewell(vm, driver.removed)
+    last = await vm.last_object() if told else None
+    await _attempt(vm, driver.removed)
     lab.vms.discard(vm)
     if vm.console is not None:
         lab.consoles.release(vm.console, vm)
@@ -292,8 +294,9 @@ async def remove(vm: VM) -> None:
         lab.events.emit("vm.deleted", last, vm.project_id)
 
 
-async def _farewell(vm: VM, farewell: Callable[[VM], Coroutine[Any, Any, None]]) -> None:
+async def _attempt(vm: VM, method: Callable[[VM], Coroutine[Any, Any, None]]) -> None:
+    """Call a method of the driver whose failure must not stop the removal of `vm`; a failure is logged."""
     try:
-        await vm.supervised(farewell(vm))
+        await vm.supervised(method(vm))
     except LabError as error:
-        log.error("%s: its driver's %s failed while it was removed: %s", vm, farewell.__name__, error)
+        log.error("%s: its driver's %s failed while it was removed: %s", vm, method.__name__, error)

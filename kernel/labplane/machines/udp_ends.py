@@ -1,4 +1,4 @@
-"""The near end of a UDP link that the server itself holds, for a driver that runs no program, like a switch."""
+"""UDP sockets for the near ends of links, for a driver that runs no program, as a switch."""
 
 import errno
 import os
@@ -20,12 +20,12 @@ MOST_STRAYS = 1000
 
 
 async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = None) -> socket.socket:
-    """A non-blocking socket at the `lport` of `nio`, connected to its far end, so that it hears nobody else.
+    """A non-blocking UDP socket at the `lport` of `nio`, connected to its far end: it receives from there alone.
 
-    instead_of: the open socket that it is going to replace, which may have the same `lport`. It works on, whether this
-                succeeds or not, until the caller closes it.
+    instead_of: the open socket that the new one is going to replace; it may have the same `lport`. It stays open until
+                the caller closes it, whether this call succeeds or not.
 
-    Raises Conflict when another program has the `lport` or there is no way to the far end. Nothing is open then.
+    Raises Conflict when another program has the `lport` or the far end cannot be reached. No new socket is open then.
     """
     rhost, lport = await resolve_rhost(nio["rhost"]), nio["lport"]
     near = LOOPBACK if IPv4Address(rhost).is_loopback else ANYWHERE
@@ -45,13 +45,13 @@ async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = Non
         raise
     finally:
         _share([one for one in sharing if one.fileno() >= 0], False)
-    with suppress(BlockingIOError):  # what others sent between bind and connect
+    with suppress(BlockingIOError):  # datagrams of others that came between bind and connect
         for _ in range(MOST_STRAYS):
             end.recv(1)
     return end
 
 
 def _share(ends: list[socket.socket], yes: bool) -> None:
-    """Whether these may have one number; no longer than needed, or a stranger's socket could join them (U-3)."""
+    """Let these sockets share one port, or no longer; while they do, another program's socket could join them (U-3)."""
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, yes)

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class Phase(Enum):
-    """Where a VM is in its life."""
+    """The stage of a VM's life."""
 
     MAKING = "in the making: its id is taken, and lists leave it out"
     READY = "there for requests"
@@ -44,18 +44,18 @@ class VM:
     """One emulated machine.
 
     id:       its UUID, in lower case.
-    name:     what its owner calls it.
-    project_id: of the project that it is in.
+    name:     its label, which need not be unique.
+    project_id: the id of its project.
     driver:   the `Driver` that runs it.
     dir:      its working directory, below the project's; exists from creation on.
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
-    nios:     what is plugged in, by (adapter, port).
-    status:   "stopped", "started" or "suspended"; who listens is told when it changes.
-    phase:    where it is in its life, a `Phase`.
-    data:     for the driver's own notes; the kernel never looks.
-    session:  the program that it runs or last ran, when its driver is a ProcessDriver.
-    lock:     held by whatever request or project operation works on the VM; it is fair (L-1).
+    nios:     the NIO of each port in which a link is plugged, by (adapter, port).
+    status:   "stopped", "started" or "suspended"; a change of it is an event.
+    phase:    the stage of its life, a `Phase`.
+    data:     the driver's own notes, at which the kernel never looks.
+    session:  the `Session` that runs or ran last, when its driver is a ConsoleDriver.
+    lock:     held by the request or project operation that works on the VM; it is fair (L-1).
     """
 
     def __init__(self, lab: "Lab", kind: "Kind", project_id: str, vm_id: str, name: str) -> None:
@@ -82,12 +82,12 @@ class VM:
 
     @property
     def listed(self) -> bool:
-        """False while it is in the making, and when it is gone: lists leave it out."""
+        """True while lists show it: not while it is in the making, nor when it is gone."""
         return self.phase in (Phase.READY, Phase.ENDING)
 
     @property
     def gone(self) -> bool:
-        """True once it was deleted, or could not be made."""
+        """True once it has been deleted, or could not be made."""
         return self.phase is Phase.GONE
 
     @property
@@ -100,46 +100,46 @@ class VM:
             self._status = status
             self.announce(f"vm.{status}")
 
-    async def shown(self) -> dict[str, Any]:
-        """The VM as replies and events show it (section 7 of docs/api.md). Raises LabError."""
-        return await self._shown(self._own_members())
+    async def to_object(self) -> dict[str, Any]:
+        """The VM object of replies and events (section 7 of docs/api.md). Raises LabError."""
+        return await self._object(self._own_members())
 
     def announce(self, action: str) -> None:
-        """Tell who listens, after all that was told of this VM before, with the VM object of now."""
+        """Emit an event with the VM object of this moment, after the earlier events of this VM."""
         if self.lab.events.wanted(self.project_id):
-            self._say(action, partial(self._shown_anyway, self._own_members()))
+            self._emit_in_turn(action, partial(self._object_or_own_members, self._own_members()))
 
     def tell(self, level: str, message: str) -> None:
-        """Log it, and tell who listens after all that was told of this VM before; level: "error", "warning", "info"."""
+        """Log `message` and emit it as an event after earlier ones of this VM; level: "error", "warning", "info"."""
         log.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
 
         async def sentence() -> dict[str, Any]:
             return {"message": message}
 
         if self.lab.events.wanted(self.project_id):
-            self._say(f"log.{level}", sentence)
+            self._emit_in_turn(f"log.{level}", sentence)
 
-    def _say(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
-        async def say(before: asyncio.Task[None] | None) -> None:
+    def _emit_in_turn(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+        async def emit(before: asyncio.Task[None] | None) -> None:
             if before is not None:
                 await asyncio.wait([before])
             self.lab.events.emit(action, await event(), self.project_id)
 
-        self._news = self.lab.background(say(self._news))
+        self._news = self.lab.background(emit(self._news))
 
-    async def last_shown(self) -> dict[str, Any]:
-        """The VM as events show it, once all that was to be told of it so far has been told."""
+    async def last_object(self) -> dict[str, Any]:
+        """The VM object for its last event, once all its earlier events have been emitted."""
         if self._news is not None:
             await asyncio.wait([self._news])
-        return await self._shown_anyway(self._own_members())
+        return await self._object_or_own_members(self._own_members())
 
-    async def _shown_anyway(self, own: dict[str, Any]) -> dict[str, Any]:
+    async def _object_or_own_members(self, own: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await self._shown(own)
-        except LabError:  # an event comes all the same
+            return await self._object(own)
+        except LabError:  # the event is emitted all the same
             return own
 
-    async def _shown(self, own: dict[str, Any]) -> dict[str, Any]:
+    async def _object(self, own: dict[str, Any]) -> dict[str, Any]:
         async def show() -> dict[str, Any]:
             return {**await self.driver.show(self), **own}
 
@@ -166,12 +166,12 @@ class VM:
         return self._kind.run(function, *arguments, vm=self, project_id=self.project_id)
 
     def require_kind(self, driver: "Driver") -> None:
-        """Raise NotFound unless it is `driver` that runs this VM."""
+        """Raise NotFound unless the VM is of the kind of `driver`."""
         if self.driver is not driver:
             raise NotFound(f"There is no {driver.kind} VM {self.id}; it is of kind {self.driver.kind}.")
 
     def ended(self, session: "Session", returncode: int) -> None:
-        """To be told by the driver's program when it ends, for whatever reason (S-7)."""
+        """Take note that the machine of `session` has ended, for whatever reason (S-7)."""
         if session is self.session:
             if self.status != STOPPED and self.phase is not Phase.ENDING:
                 how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
@@ -194,7 +194,7 @@ class VMs:
         return iter(list(self._by_id.values()))
 
     def get(self, vm_id: str) -> VM | None:
-        """The VM of that id, which may still be in the making."""
+        """The VM of that id, which may still be in the making; None when there is none."""
         return self._by_id.get(vm_id)
 
     def of(self, project_id: str) -> list[VM]:

@@ -1,4 +1,4 @@
-"""One-file plugins: each ``*.py`` of a directory that the settings name is one."""
+"""Plugins of one file: each ``*.py`` in the directory of the setting ``plugins_dir``."""
 
 import sys
 from functools import partial
@@ -11,7 +11,7 @@ from labplane.settings import Settings, SettingsError
 
 
 def available(settings: Settings) -> list[Candidate]:
-    """All plugins that a lab with these settings may load: those of installed distributions, then those in files.
+    """All plugins that a lab with these settings may load: those of distributions, then those in files.
 
     Raises SettingsError when there is no such directory.
     """
@@ -19,7 +19,7 @@ def available(settings: Settings) -> list[Candidate]:
 
 
 def plugin_files(directory: Path) -> list[Candidate]:
-    """The plugins in `directory`, by name; files that begin with ``_`` or ``.`` are none, nor is what lies deeper.
+    """The plugins in `directory`, by name; files that begin with ``_`` or ``.`` and subdirectories are passed over.
 
     Raises SettingsError when it cannot be read.
     """
@@ -32,7 +32,7 @@ def plugin_files(directory: Path) -> list[Candidate]:
 
 
 def _load(file: Path) -> object:
-    """Run the file; the one class in it that is a plugin."""
+    """Run the file; returns the one class in it that is a plugin."""
     name = f"labplane_plugin_file_{file.stem}"
     spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

@@ -1,4 +1,4 @@
-"""Finding plugins, taking each in whole or not at all, and reporting what became of it."""
+"""Loading plugins: each is taken in whole or not at all, and has a report."""
 
 import difflib
 import inspect
@@ -29,7 +29,7 @@ OWN_DISTRIBUTION = "labplane"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin that could be loaded: its name, where it comes from, and how to get its class."""
+    """A plugin that can be loaded: its name, its distribution, and a function that gives its class."""
 
     name: str
     load: Callable[[], object]
@@ -43,11 +43,11 @@ class Candidate:
 
 
 class PluginError(Exception):
-    """A plugin cannot be taken in; the text says why."""
+    """A plugin is refused; the text says why."""
 
 
 def installed() -> list[Candidate]:
-    """What the installed distributions offer, labplane's own first, then by distribution and name."""
+    """The plugins of installed distributions, labplane's own first, then by distribution and name."""
     everything = entry_points()
     groups = sorted(group for group in everything.groups if group.startswith("labplane.v"))
     found = [_candidate(point) for group in groups for point in everything.select(group=group)]
@@ -61,7 +61,7 @@ def _candidate(point: EntryPoint) -> Candidate:
 
 
 class Host(Protocol):
-    """The part of the kernel that takes in what plugins bring."""
+    """The part of the kernel that adds the drivers, routes and schemas of plugins."""
 
     schemas: Schemas
 
@@ -92,7 +92,7 @@ class Plugins:
 
     @property
     def active(self) -> list[Report]:
-        """The reports of those that were taken in."""
+        """The reports of the plugins that were taken in."""
         return [report for report in self.reports if report.state == "active"]
 
     def load(
@@ -100,8 +100,8 @@ class Plugins:
     ) -> None:
         """Take in each candidate, or leave it out with a report that says why.
 
-        only:   names of those to take in; all when it is empty.
-        strict: raise PluginError instead of leaving one out.
+        only:   the names of the plugins to take in; all when it is empty.
+        strict: raise PluginError instead of leaving a plugin out.
         """
         for candidate in candidates:
             report = Report(candidate.name, "failed", candidate.distribution, candidate.version, candidate.api)
@@ -194,7 +194,7 @@ class Plugins:
 
 
 def _hooks(cls: type[Plugin]) -> list[str]:
-    """The names of the hooks that `cls` implements. Raises PluginError for what can only be a mistake."""
+    """The names of the hooks that `cls` implements. Raises PluginError for an obvious mistake."""
     found = []
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
@@ -234,7 +234,7 @@ def _asked(implementations: Sequence[pluggy.HookImpl]) -> str:
 
 
 def _readable(answer: object) -> str:
-    """What a hook gave, by name: routes, kinds and schemas have long representations."""
+    """The answer of a hook, by name: routes, drivers and schemas have long representations."""
     match answer:
         case Route():
             return f"{answer.method} {answer.path}"

@@ -51,7 +51,7 @@ class Schemas:
         other._registry = self._registry
         return other
 
-    def become(self, other: "Schemas") -> None:
+    def take_over(self, other: "Schemas") -> None:
         """Take over what `other`, a copy of this one, has more."""
         self._named = dict(other._named)
         self._registry = other._registry

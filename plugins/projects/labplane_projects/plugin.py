@@ -98,7 +98,7 @@ class Projects(Plugin):
         while (known := self._projects.get(project_id)) is not None:
             async with known.lock:
                 if not known.gone:
-                    return known.shown(self._location)
+                    return known.to_object(self._location)
         path = self._path(body.get("path"), self._location / project_id)
         project = Project(project_id, name, path)
         async with project.lock:  # which nothing else knows yet, so this waits for nothing
@@ -110,15 +110,15 @@ class Projects(Plugin):
                 self._forget(project)
                 raise
             project.open = True
-        return project.shown(self._location)
+        return project.to_object(self._location)
 
     def list(self, _: Request) -> Any:
         """P-8."""
-        return [project.shown(self._location) for project in self._projects.values() if project.open]
+        return [project.to_object(self._location) for project in self._projects.values() if project.open]
 
     def show(self, request: Request) -> Any:
         """P-7."""
-        return self._get(request.project_id).shown(self._location)
+        return self._get(request.project_id).to_object(self._location)
 
     async def update(self, request: Request) -> Any:
         """P-9, P-10."""
@@ -136,7 +136,7 @@ class Projects(Plugin):
             project.name = name if name is not None else project.name
             if path != old and was_temporary:
                 await self._clear(old, project.id)
-        return project.shown(self._location)
+        return project.to_object(self._location)
 
     async def commit(self, request: Request) -> None:
         """P-11."""

@@ -32,7 +32,7 @@ class Project:
         self.open = False
         self.gone = False
 
-    def shown(self, location: Path) -> dict[str, Any]:
+    def to_object(self, location: Path) -> dict[str, Any]:
         """The project as replies show it; location: the projects directory."""
         return {
             "project_id": self.id,

@@ -113,7 +113,7 @@ def test_a_vm_id_that_another_kind_or_project_has_is_a_conflict(bench: Callable[
 def test_a_project_that_is_not_open_takes_no_vm(bench: Callable[[Test], None]) -> None:
     async def test(bench: Bench) -> None:
         with pytest.raises(NotFound):
-            await bench.make("fragile", {"name": "A"}, VM.shown, VM_ID)
+            await bench.make("fragile", {"name": "A"}, VM.to_object, VM_ID)
         assert len(bench.lab.consoles) == 0
 
     bench(test)
@@ -124,13 +124,13 @@ def test_an_update_that_the_driver_refuses_changes_nothing(bench: Callable[[Test
 
     async def test(bench: Bench) -> None:
         vm = await bench.create()
-        before = await vm.shown(), bench.leases()
+        before = await vm.to_object(), bench.leases()
         for error in ERRORS:
             bench.fragile.fails["configure"] = error
             for body in ({"name": "B"}, {"size": 2}, {"console": bench.lab.consoles.last, "name": "B", "size": 2}):
                 with pytest.raises(told(error)):
                     await lifecycle.update(vm, body)
-                assert (await vm.shown(), bench.leases()) == before
+                assert (await vm.to_object(), bench.leases()) == before
         bench.fragile.fails.clear()
         await lifecycle.update(vm, {"console": bench.lab.consoles.last, "name": "B", "size": 2})
         assert (vm.name, vm.console, vm.settings) == ("B", bench.lab.consoles.last, {"size": 2})

@@ -92,7 +92,7 @@ def test_a_program_that_ends_leaves_its_vm_stopped_and_its_console_closed(bench:
         await lifecycle.start(vm)
         assert vm.session
         assert vm.session.process
-        assert (await vm.shown())["command_line"] == "/bin/cat"
+        assert (await vm.to_object())["command_line"] == "/bin/cat"
         reader, writer = await asyncio.open_connection("127.0.0.1", vm.console)
         writer.write(b"over\r\n")
         await reader.readuntil(b"over\r\nover\r\n")

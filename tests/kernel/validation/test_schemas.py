@@ -181,5 +181,5 @@ def test_what_is_added_to_a_copy_arrives_only_when_it_is_taken_over() -> None:
     assert "A" not in schemas.named
     with pytest.raises(SchemaError):
         schemas.compile({"$ref": "labplane:A"}, "here")
-    schemas.become(copy)
+    schemas.take_over(copy)
     assert complaint(schemas.compile({"$ref": "labplane:A"}, "here"), 1)
