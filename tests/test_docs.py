@@ -104,6 +104,15 @@ def test_each_promise_of_security_names_a_test_that_is_there() -> None:
         assert f"def {name}(" in (TREE / path).read_text(), promise
 
 
+def test_each_row_of_reliability_names_a_test_that_is_there() -> None:
+    tests = re.findall(r"\| `(tests/[^`]+|drivers/[^`]+)` \|$", PAGES["reliability.md"], re.MULTILINE)
+    assert len(tests) > 10
+    assert len(tests) == len(re.findall(r"^\| (?!Tried|---)", PAGES["reliability.md"], re.MULTILINE))
+    for test in tests:
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (TREE / path).read_text(), test
+
+
 def test_no_rule_is_defined_twice() -> None:
     rules = re.findall(r"\*\*([A-Z]-\d+)\*\*", API)
     assert len(rules) == len(set(rules))
