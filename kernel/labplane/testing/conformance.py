@@ -46,7 +46,7 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
     @pytest.fixture(scope="class")
     @classmethod
     def places(cls, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-        """Where the server's own files are: projects, the current directory, temporary ones."""
+        """The directories of the server under test: projects, current directory, temporary files."""
         home = tmp_path_factory.mktemp(cls.kind)
         places = [home / name for name in ("projects", "current", "temporary")]
         for place in places:
@@ -56,19 +56,19 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
     @pytest.fixture(scope="class")
     @classmethod
     def server(cls, places: list[Path]) -> Iterator[Server]:
-        """A server with few ports, that one which does not come back is missed."""
+        """A server with few ports, so that a port that is not given back is missed."""
         with cls._serving(places) as server:
             yield server
 
     @pytest.fixture(scope="class")
     @classmethod
     def published(cls, server: Server) -> Published:
-        """What that server publishes of the driver."""
+        """The driver as the API document of that server describes it."""
         return Published.by(server, cls.kind)
 
     @pytest.fixture
     def machines(self, server: Server, published: Published) -> Iterator[Machines]:
-        """A project of that server for VMs of this kind, closed in the end."""
+        """A project of that server for VMs of this kind; it is closed at the end."""
         yield from self._machines(server, published)
 
     @pytest.fixture
@@ -85,7 +85,7 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
 
     @pytest.fixture
     def reason(self) -> str:
-        """Why the emulator is missing on the server of `unavailable`."""
+        """The reason that the server of `unavailable` gives for the missing emulator."""
         return REASON
 
     @pytest.fixture

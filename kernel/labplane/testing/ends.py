@@ -16,7 +16,7 @@ FAILED = re.compile(r"Traceback \(most recent call last\)|failed while it was re
 
 
 class EndTests:
-    """Nothing is left, however it ends."""
+    """The ends of VMs, projects and servers: nothing is left of them."""
 
     def test_deleting_a_vm_that_runs_leaves_nothing(self, machines: Machines, places: list[Path]) -> None:
         with _leaves_nothing(machines):

@@ -1,4 +1,4 @@
-"""Whatever its schema lets through, a driver survives: hypothesis makes the settings."""
+"""Tests that a driver survives any settings that fit its schema; hypothesis makes them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ STARTS = 8
 
 
 class GarbageTests:
-    """Settings that fit the published schema and that nobody would think of."""
+    """Unusual settings that fit the published schema."""
 
     def test_any_settings_that_fit_the_schema_make_a_vm_or_are_refused(
         self, machines: Machines, published: Published
@@ -87,7 +87,7 @@ class GarbageTests:
 
 
 def _properties(schema: Schema, published: Published) -> dict[str, Schema]:
-    """The name and the driver's own; for vm_id and console, which are the kernel's, see there."""
+    """The properties of a body that are made up: the name and the driver's own, not vm_id and console of the kernel."""
     return {"name": schema["properties"]["name"], **published.own}
 
 
@@ -96,7 +96,7 @@ def _creates(published: Published) -> Any:
 
 
 def _run(survives: Any, published: Published, **more: Any) -> None:
-    """Odd texts first, one by one, then what hypothesis finds."""
+    """Run the test with each odd text first, then with the examples of hypothesis."""
     for body in reversed(odd_objects(published, _properties(published.create, published))):
         survives = example({"name": "odd", **body})(survives)
     settings(EXAMPLES, **more)(survives)()

@@ -10,7 +10,7 @@ SOCKET = "socket:["
 
 
 class Process(NamedTuple):
-    """A process of the host. state: the letter in /proc/<pid>/stat; "Z" has ended and nobody has asked how."""
+    """A process of the host; state: the letter in /proc/<pid>/stat, "Z" for one that has ended and is not reaped."""
 
     pid: int
     parent: int
@@ -39,7 +39,7 @@ def processes() -> Iterator[Process]:
 
 
 def belonging(server: int, directory: Path) -> list[Process]:
-    """Who runs and descends from the process `server`, or works in `directory`, as one that became a daemon does."""
+    """The processes that descend from the process `server`, or, as daemons do, only have `directory` as their own."""
     everybody = list(processes())
     family = {server}
     while more := {one.pid for one in everybody if one.parent in family} - family:
@@ -50,7 +50,7 @@ def belonging(server: int, directory: Path) -> list[Process]:
 
 
 def descriptors(pid: int, http_port: int) -> list[str]:
-    """What the open descriptors of a process are, without its connections at `http_port`; sockets just as "socket"."""
+    """The targets of a process's open descriptors, sockets as "socket", without its connections at `http_port`."""
     http = _sockets_at(pid, http_port)
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():

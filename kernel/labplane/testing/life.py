@@ -17,7 +17,7 @@ NOTICED_WITHIN = 1.0
 
 
 class LifeTests:
-    """Start, stop, reload, suspend, resume."""
+    """The actions of VMs: start, stop, reload, suspend, resume."""
 
     def test_a_vm_starts_and_stays_started(self, machines: Machines) -> None:
         vm = machines.running()

@@ -12,7 +12,7 @@ HUNG_UP_WITHIN = 3.0
 
 
 class LinkTests:
-    """NIOs, by the driver's `adapters` and `nios`."""
+    """The NIOs of VMs, as the driver's `adapters` and `nios` say."""
 
     def test_a_port_takes_every_type_of_nio_that_is_published(self, machines: Machines, published: Published) -> None:
         vm = machines.create()
@@ -92,7 +92,7 @@ class LinkTests:
 
 
 class ConsoleTests:
-    """Viewers, if its VMs have a console."""
+    """The viewers of consoles, if VMs of the kind have consoles."""
 
     def test_its_console_takes_viewers_as_soon_as_start_has_answered(
         self, machines: Machines, published: Published

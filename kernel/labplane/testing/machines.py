@@ -45,7 +45,7 @@ class Machines:
     # Requests
 
     def send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
-        """The reply to a request, which must be no crash."""
+        """Send a request; fails when the reply is a crash."""
         reply = self.server.http.request(method, path, **({} if body is None else {"json": body}))
         assert reply.status_code < 500, (
             f"{_told(reply)} for the body {body!r:.300}. Raise a LabError, such as Conflict, for what can go wrong, "
@@ -54,30 +54,30 @@ class Machines:
         return reply
 
     def ask(self, method: str, path: str, status: int, body: Any = None) -> Any:
-        """The value of the reply to a request, which must have that status; None when it has no body."""
+        """Send a request that must be answered with that status; returns its value, None when it has no body."""
         reply = self.send(method, path, body)
         assert reply.status_code == status, f"{_told(reply)} instead of {status}."
         return reply.json() if reply.content else None
 
     def refusal(self, method: str, path: str, status: int, body: Any = None) -> str:
-        """The message of the refusal of a request, which must have that status and the one envelope."""
+        """Send a request that must be refused with that status and the error envelope; returns its message."""
         return message(self.send(method, path, body), status)
 
     # VMs
 
     def create(self, **body: Any) -> str:
-        """The path of a new VM."""
+        """Create a VM; returns its path."""
         made = self.ask("POST", self.path, 201, {"name": next(self._names), **self.settings, **body})
         return f"{self.path}/{made['vm_id']}"
 
     def linked(self, **body: Any) -> str:
-        """The path of a new VM that has a link at each of its ports, as far as it takes UDP."""
+        """Create a VM with a link at each of its ports, if the kind takes UDP; returns its path."""
         vm = self.create(**body)
         self.link(vm)
         return vm
 
     def running(self, **body: Any) -> str:
-        """The path of a new VM, linked and started."""
+        """Create, link and start a VM; returns its path."""
         vm = self.linked(**body)
         self.start(vm)
         return vm
@@ -110,7 +110,7 @@ class Machines:
             return list(threads.map(lambda _: self.send("POST", path), range(count)))
 
     def stays(self, vm: str, status: str) -> None:
-        """Watch that the VM keeps that status for a while."""
+        """Fail when the VM changes its status within a while."""
         end = time.monotonic() + WINDOW
         while time.monotonic() < end:
             now = self.status(vm)
@@ -120,7 +120,7 @@ class Machines:
     # Links
 
     def ports(self, vm: str) -> list[Port]:
-        """The VM's ports, the first ones if it has many, found by unplugging what is not plugged."""
+        """The VM's ports, the first ones if it has many; found by unplugging ports in which nothing is plugged."""
         found: list[Port] = []
         adapter = number = 0
         while len(found) < MOST_PORTS:
@@ -164,7 +164,7 @@ class Machines:
 
     @property
     def news(self) -> str:
-        """What the server has logged since these machines are there."""
+        """The log of the server since these machines were made."""
         return self.server.log[self._log_begins :]
 
     def ports_left(self) -> dict[str, int]:
@@ -204,7 +204,7 @@ def message(reply: httpx2.Response, *statuses: int) -> str:
 
 
 def leaked(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """What is there more often than before."""
+    """The items that `after` has more often than `before`."""
     return sorted((Counter(after) - Counter(before)).elements())
 
 

@@ -1,4 +1,4 @@
-"""What a server publishes about the driver under test: its schemas and its actions, from the API document."""
+"""The driver under test as the API document of a server describes it: its schemas and its actions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ KERNELS_OWN = frozenset({"name", "vm_id", "console", "project_id", "status", "vm
 
 
 class Published:
-    """What the API document says of one kind of VM.
+    """One kind of VM in the API document.
 
     create, update, nio, vm: the schemas of requests and of VM objects.
     own:     the schema of each setting that is the driver's own.
-    readonly: the names of what its VM objects have besides, and no request.
-    actions: what its VMs can be told to do.
+    readonly: the names of the members that its VM objects have and its requests have not.
+    actions: the names of the actions of its VMs.
     """
 
     def __init__(self, kind: str, document: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Published:
 
     @classmethod
     def by(cls, server: Server, kind: str) -> "Published":
-        """What `server` publishes of `kind`; fails, saying what became of each plugin, when it has no such driver."""
+        """The kind in the document of `server`; fails, with the reports of all plugins, when it has no such driver."""
         reports = server.http.get("/v1/plugins").json()
         kinds = sorted(kind for report in reports for kind in report["kinds"])
         failed = [f"{one['name']} of {one['distribution']}: {one['error']}" for one in reports if one["error"]]
@@ -74,18 +74,18 @@ class Published:
         return schema
 
     def validator(self, schema: Schema) -> Validator:
-        """What judges values by `schema`, as the server does."""
+        """A validator that judges values by `schema` as the server does."""
         anchored = _anchored(schema)
         assert isinstance(anchored, Mapping)
         return judging.validator(anchored, self._registry)
 
     def complaint(self, schema: Schema, value: Any, whole: str) -> str | None:
-        """Why `value`, called `whole`, does not fit `schema`; None when it does."""
+        """The reason why `value`, which is called `whole`, does not fit `schema`; None when it does."""
         return judging.complaint(self.validator(schema), value, whole)
 
 
 def _anchored(part: Any) -> Any:
-    """`part` with references that hold outside of the document too."""
+    """A copy of `part` whose references also hold outside of the document."""
     if isinstance(part, Mapping):
         return {
             key: HERE + inner if key == "$ref" and isinstance(inner, str) else _anchored(inner)

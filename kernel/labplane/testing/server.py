@@ -22,7 +22,7 @@ DEADLINE = 20.0
 
 
 def until(look: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
-    """Call `look` until it gives something true, and give that; fail, naming `what`, after `seconds`."""
+    """Call `look` until its result is true, and return that; fail, naming `what`, after `seconds`."""
     end = time.monotonic() + seconds
     while True:
         if found := look():
@@ -33,7 +33,7 @@ def until(look: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
 
 
 def free_range(length: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
-    """`length` neighbouring ports below the ephemeral ones that nobody uses now, as "A-B"."""
+    """A range "A-B" of `length` neighbouring ports, below the ephemeral ones, that no program uses now."""
     while True:
         first = random.randrange(20100, 31000 - length)  # noqa: S311
         if all(port_is_free(number, kind) for number in range(first, first + length)):
@@ -136,7 +136,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """All that the server has logged."""
+        """The whole log of the server."""
         return self._log.read_text()
 
     def project(self, **body: Any) -> str:
@@ -146,15 +146,15 @@ class Server:
         return f"/v1/projects/{reply.json()['project_id']}"
 
     def children(self) -> list[int]:
-        """The pids of the processes that the server has started and that it has not seen end."""
+        """The pids of the server's child processes that it has not reaped."""
         return [one.pid for one in host.processes() if one.parent == self.process.pid]
 
     def processes(self) -> dict[int, str]:
-        """The name of each process, by pid, that runs and belongs to the server, even if it left the family."""
+        """The names, by pid, of the running processes that belong to the server, daemons included."""
         return {one.pid: one.name for one in host.belonging(self.process.pid, self.projects.resolve())}
 
     def descriptors(self) -> list[str]:
-        """What the server has open, HTTP aside."""
+        """The open descriptors of the server, without HTTP connections."""
         return host.descriptors(self.process.pid, self.port)
 
     def stop(self, number: int = signal.SIGTERM) -> int:

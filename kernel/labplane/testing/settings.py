@@ -14,7 +14,7 @@ UNKNOWN = "no_setting_of_this_name"
 
 
 class SettingsTests:
-    """Create, show, list, update, delete."""
+    """The life of VM objects: create, show, list, update, delete."""
 
     def test_a_vm_object_is_what_the_schema_publishes(self, machines: Machines, published: Published) -> None:
         vm = machines.linked()

@@ -13,7 +13,7 @@ class NoEmulator(Plugin):
         lab.at_start(self.replace)
 
     async def replace(self) -> None:
-        """When every plugin is there, so also the driver's."""
+        """Replace the driver's `check`, at the start of the server, when every plugin is loaded."""
 
         async def check() -> None:
             raise Unavailable(os.environ["CONFORMANCE_REASON"])

@@ -1,4 +1,4 @@
-"""JSON values for a schema, by hypothesis: those that fit it, odd ones above all, and those that do not.
+"""JSON values for a schema, made by hypothesis: fitting ones, odd ones above all, and ones that do not fit.
 
 Not by hypothesis-jsonschema: its last release uses parts of hypothesis that are gone. This knows the keywords that
 settings have; for others it guesses, and keeps what the validator accepts.
@@ -65,7 +65,7 @@ def fitting(published: Published, schema: Schema) -> Values:
 
 
 def objects(published: Published, properties: Mapping[str, Schema], required: Iterable[str] = ()) -> Values:
-    """Objects with the `required` ones of these properties and any of the others, each of a fitting value."""
+    """Objects with the `required` properties and any of the others, each with a fitting value."""
     needed = set(required)
     return st.fixed_dictionaries(
         {name: fitting(published, properties[name]) for name in properties if name in needed},
@@ -86,7 +86,7 @@ def odd_objects(published: Published, properties: Mapping[str, Schema]) -> list[
 
 
 def unfitting(published: Published, schema: Schema) -> list[Any]:
-    """A few values, each of another type, that do not fit `schema`; none when everything does."""
+    """A few values of different types that do not fit `schema`; none when every value fits."""
     judge = published.validator(schema)
     return [value for value in WRONG if not judge.is_valid(value)]
 

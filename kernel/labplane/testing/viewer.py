@@ -8,7 +8,7 @@ from labplane.testing.server import DEADLINE
 
 
 class Viewer:
-    """Somebody connected to the console at `port`. Raises OSError when nobody accepts.
+    """A telnet client that is connected to the console at `port`. Raises OSError when it cannot connect.
 
     seen: what has been read and not yet asked for with `until`.
     """
@@ -28,7 +28,7 @@ class Viewer:
         self.socket.sendall(line.encode() + b"\r\n")
 
     def until(self, words: bytes, seconds: float = DEADLINE) -> bytes:
-        """Read until `words` have been seen; what came up to and including them, and forget it."""
+        """Read until `words` have come; returns, and forgets, all that came up to and including them."""
         end = time.monotonic() + seconds
         while words not in self.seen:
             left = end - time.monotonic()
@@ -39,7 +39,7 @@ class Viewer:
         return found
 
     def until_closed(self, seconds: float = DEADLINE) -> bytes:
-        """Read until the server closes the connection; what came."""
+        """Read until the server closes the connection; returns all that came."""
         self.socket.settimeout(seconds)
         while data := self.socket.recv(65536):
             self.seen += data
@@ -55,7 +55,7 @@ class Viewer:
         return True
 
     def _read(self, seconds: float) -> bool:
-        """Read what comes within that time; False when the connection was closed."""
+        """Read for that time; False when the connection was closed."""
         if not select.select([self.socket], [], [], seconds)[0]:
             return True
         try:
