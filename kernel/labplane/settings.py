@@ -5,6 +5,8 @@ what a reload can change, and the table in docs/settings.md are derived from its
 """
 
 import json
+import logging
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -19,10 +21,17 @@ from labplane.validation.schemas import LabValidator, Schema, complaint
 
 ENVIRONMENT_PREFIX = "LABPLANE_"
 NOT_SETTINGS = frozenset({"LABPLANE_CONFIG"})
+_OF_A_SERVICE = re.compile(  # what Kubernetes and Docker set for services called labplane or labplane-SOMETHING
+    r"LABPLANE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?|ENV_\w+)=.*"
+    r"|LABPLANE_(\w+_)?(PORT=(tcp|udp|sctp)://|NAME=/).*",
+    re.DOTALL,
+)
+
+log = logging.getLogger("labplane")
 
 T = TypeVar("T")
 
-_TEXT: Schema = {"type": "string", "minLength": 1}
+_TEXT: Schema = {"type": "string", "minLength": 1, "pattern": r"^[^\x00]*$", "description": "a text without NUL"}
 _SCHEMAS: Mapping[Any, Schema] = {
     str: _TEXT,
     str | None: _TEXT,
@@ -75,7 +84,13 @@ def setting(
 
 
 def _user_data(name: str) -> Any:
-    return lambda: str(platformdirs.user_data_path("labplane") / name)
+    def find() -> str:
+        try:
+            return str(platformdirs.user_data_path("labplane") / name)
+        except RuntimeError:  # a user without a home; `expanded` says so if the place is used
+            return f"~/.local/share/labplane/{name}"
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -156,8 +171,22 @@ class Settings:
 
     @property
     def projects_path(self) -> Path:
-        """The absolute directory below which projects live."""
-        return Path(self.projects_dir).expanduser().resolve()
+        """The absolute directory below which projects live. Raises SettingsError when it cannot be one."""
+        try:
+            return expanded("projects_dir", self.projects_dir).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SettingsError(f"'projects_dir': {self.projects_dir[:200]!r} cannot be used: {reason}") from None
+
+
+def expanded(name: str, path: str) -> Path:
+    """`path`, the value of the setting `name`, with its home directory. Raises SettingsError when nobody knows that."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"'{name}': the home directory in {path[:200]} is not known; give an absolute path, or set HOME"
+        ) from None
 
 
 def _schema(kind: Any, keywords: Schema) -> Schema:
@@ -184,23 +213,42 @@ def read(
     Raises SettingsError.
     """
     path = config or default_config()
-    values: dict[str, Any] = {}
-    if config is not None or path.exists():
-        values |= _checked(_read_file(path), str(path))
-    for variable, text in sorted((environment or {}).items()):
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_SETTINGS:
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            values |= _checked({name: _from_text(name, text)}, f"the variable {variable}")
+    values: dict[str, Any] = {} if path is None else dict(_checked(_read_file(path), str(path)))
+    environment = environment or {}
+    if foreign := sorted(variable for variable, text in environment.items() if _of_a_service(variable, text)):
+        log.warning("the variables of a service called labplane are passed over: %s", ", ".join(foreign))
+    for name, text in variables(environment).items():
+        values |= _checked({name: _from_text(name, text)}, f"the variable {ENVIRONMENT_PREFIX}{name.upper()}")
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     values |= _checked(given, "the command line")
     if "keyfile" in values and "certfile" not in values:
         raise SettingsError("'keyfile' is of no use without 'certfile'")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Settings(**values, source=str(path) if config is not None or path.exists() else "the settings")
+    return Settings(**values, source="the settings" if path is None else str(path))
 
 
-def default_config() -> Path:
-    return platformdirs.user_config_path("labplane") / "labplane.toml"
+def default_config() -> Path | None:
+    """labplane.toml in the user's configuration directory, if there is one that can be looked for."""
+    try:
+        path = platformdirs.user_config_path("labplane") / "labplane.toml"
+    except RuntimeError:  # a user without a home
+        return None
+    return path if os.path.lexists(path) else None
+
+
+def variables(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings among the variables, by the setting's name."""
+    return {
+        variable.removeprefix(ENVIRONMENT_PREFIX).lower(): text
+        for variable, text in sorted(environment.items())
+        if variable.startswith(ENVIRONMENT_PREFIX)
+        and variable not in NOT_SETTINGS
+        and not _of_a_service(variable, text)
+    }
+
+
+def _of_a_service(variable: str, text: str) -> bool:
+    return _OF_A_SERVICE.fullmatch(f"{variable}={text}") is not None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labplane.settings import SETTINGS, Settings, SettingsError, read
+from labplane.settings import SETTINGS, Settings, SettingsError, read, variables
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +185,101 @@ def test_the_projects_directory_is_absolute_and_knows_the_home(monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     assert Settings(projects_dir="~/labs").projects_path == tmp_path / "labs"
     assert Settings(projects_dir="labs").projects_path == tmp_path / "labs"
+
+
+def bad_values(name: str) -> list[Any]:
+    """Of each kind of badness that the setting's schema knows, one."""
+    schema = SETTINGS[name].schema
+    wrong: list[Any] = [{}, 1.5, [[]]] if schema.get("type") != "object" else [1.5, "x", {"vpcs": 1}]
+    if "enum" in schema:
+        wrong += ["", "loud", True, 1]
+    match schema.get("type"):
+        case "string":
+            wrong += ["", 1, True, "a\0b"]
+        case "integer":
+            wrong += [schema["minimum"] - 1, "1", True, *([schema["maximum"] + 1] if "maximum" in schema else [])]
+        case "boolean":
+            wrong += ["yes", 1, 0]
+        case "array":
+            wrong += ["a", [""], [1], ["a\0b"]]
+    if name.endswith("_ports"):
+        wrong += ["1", "2-1", "0-1", "1-65536", "1-2-3", "a-b", "1-2\n", "\u0661-\u0662"]
+    return wrong
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_bad_value_of_each_kind_is_one_sentence_that_names_the_setting(name: str) -> None:
+    """Whatever setting the table has, and whatever the value is."""
+    for value in bad_values(name):
+        with pytest.raises(SettingsError) as caught:
+            read(None, None, {name: value})
+        told = str(caught.value)
+        assert told.startswith(f"the command line: '{name}"), told
+        assert told.endswith(f"({SETTINGS[name].meaning})"), told
+        assert "\n" not in told
+        if isinstance(value, str) and SETTINGS[name].schema.get("type") == "string" and value:
+            with pytest.raises(SettingsError, match=f"the variable LABPLANE_{name.upper()}: "):
+                read(None, {f"LABPLANE_{name.upper()}": value})
+
+
+OF_A_SERVICE = {
+    "LABPLANE_SERVICE_HOST": "10.0.0.9",
+    "LABPLANE_SERVICE_PORT": "8000",
+    "LABPLANE_SERVICE_PORT_HTTP": "8000",
+    "LABPLANE_PORT": "tcp://10.0.0.9:8000",
+    "LABPLANE_PORT_8000_TCP": "tcp://10.0.0.9:8000",
+    "LABPLANE_PORT_8000_TCP_PROTO": "tcp",
+    "LABPLANE_PORT_8000_TCP_PORT": "8000",
+    "LABPLANE_PORT_8000_TCP_ADDR": "10.0.0.9",
+    "LABPLANE_PORT_10000_UDP_ADDR": "fd00::9",
+    "LABPLANE_PORT_2000_TCP_START": "tcp://10.0.0.9:2000",
+    "LABPLANE_PORT_2000_TCP_PORT_END": "5000",
+    "LABPLANE_ENV_LANG": "C",
+    "LABPLANE_NAME": "/web/labplane",
+    "LABPLANE_WEB_SERVICE_HOST": "10.0.0.10",  # of a service labplane-web
+    "LABPLANE_CONFIG_PORT": "udp://10.0.0.11:53",
+    "LABPLANE_WEB_1_PORT_80_SCTP_PROTO": "sctp",
+    "LABPLANE_WEB_NAME": "/app/web",
+}
+
+
+def test_what_an_orchestrator_sets_for_a_service_of_that_name_is_passed_over_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert read(None, {**OF_A_SERVICE, "LABPLANE_HOST": "::1"}) == Settings(host="::1")
+    assert set(caplog.messages[0].partition(": ")[2].split(", ")) == OF_A_SERVICE.keys()
+    assert read(None, OF_A_SERVICE, {"port": 81}).port == 81
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_setting_looks_like_the_variable_of_a_service(name: str) -> None:
+    assert set(variables({f"LABPLANE_{name.upper()}": "1"})) == {name}
+
+
+@pytest.mark.parametrize(
+    "variable", ["LABPLANE_PORT=http://x", "LABPLANE_NAME=x", "LABPLANE_SERVICE=x", "LABPLANE_PORT_TCP=1"]
+)
+def test_what_no_orchestrator_sets_is_still_refused(variable: str) -> None:
+    name, _, text = variable.partition("=")
+    with pytest.raises(SettingsError, match=f"the variable {name}: "):
+        read(None, {name: text})
+
+
+def test_without_a_home_the_settings_are_read_and_a_place_that_needs_it_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(*_: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(platformdirs, "user_config_path", unknown)
+    monkeypatch.setattr(platformdirs, "user_data_path", unknown)
+    monkeypatch.setattr(Path, "expanduser", lambda path: unknown() if str(path).startswith("~") else path)
+    assert read(None, None, {"projects_dir": "/srv"}).projects_path == Path("/srv")
+    with pytest.raises(SettingsError, match=r"'projects_dir': the home directory in ~/.* is not known; give an abso"):
+        _ = read().projects_path
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~no_such_user/labs"])
+def test_a_projects_directory_that_can_be_none_is_one_sentence(path: str) -> None:
+    with pytest.raises(SettingsError, match="'projects_dir': "):
+        _ = Settings(projects_dir=path).projects_path

@@ -21,7 +21,7 @@ _config = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="LABPLANE_CONFIG",
-    help=f"Settings file [default: {settings_room.default_config()}, if it exists]",
+    help="Settings file [default: labplane.toml in the user's configuration directory, if it exists]",
 )
 _plugins_dir = settings_options("plugins_dir")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labplane.plugins.contract import Plugin
 from labplane.plugins.loading import Candidate, PluginError, installed
-from labplane.settings import Settings, SettingsError
+from labplane.settings import Settings, SettingsError, expanded
 
 
 def available(settings: Settings) -> list[Candidate]:
@@ -15,7 +15,9 @@ def available(settings: Settings) -> list[Candidate]:
 
     Raises SettingsError when there is no such directory.
     """
-    return installed() + ([] if settings.plugins_dir is None else plugin_files(Path(settings.plugins_dir)))
+    return installed() + (
+        [] if settings.plugins_dir is None else plugin_files(expanded("plugins_dir", settings.plugins_dir))
+    )
 
 
 def plugin_files(directory: Path) -> list[Candidate]:
@@ -23,11 +25,11 @@ def plugin_files(directory: Path) -> list[Candidate]:
 
     Raises SettingsError when it cannot be read.
     """
-    path = directory.expanduser().resolve()
     try:
+        path = directory.resolve()
         files = sorted(file for file in path.iterdir() if file.suffix == ".py" and file.name[0] not in "._")
     except OSError as error:
-        raise SettingsError(f"'plugins_dir': {path} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"'plugins_dir': {directory} cannot be read: {error.strerror}") from None
     return [Candidate(file.stem, partial(_load, file), str(file), "") for file in files]
 
 

@@ -8,6 +8,7 @@ from labplane.server.exposure import Exposed
 from labplane.server.serving import serve, set_up_logging
 from labplane.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
 from labplane.settings import read as read_settings
+from labplane.settings import variables as settings_variables
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -21,4 +22,5 @@ __all__ = [
     "read_settings",
     "serve",
     "set_up_logging",
+    "settings_variables",
 ]

@@ -23,10 +23,11 @@ from labplane.server.origin import OriginCheck
 log = logging.getLogger("labplane")
 
 
-def make_app(lab: Kernel, token: str | None = None) -> Starlette:
+def make_app(lab: Kernel, token: str | None = None, *, started: bool = False) -> Starlette:
     """The ASGI application that serves `lab`; its lifespan starts and ends it.
 
-    token: what clients need to come in; None lets in whoever comes.
+    token:   what clients need to come in; None lets in whoever comes.
+    started: the lab is started already when the lifespan begins.
     """
     settings = lab.settings
     host = settings.host if settings.uds is None else "localhost"
@@ -43,7 +44,8 @@ def make_app(lab: Kernel, token: str | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await lab.start()
+        if not started:
+            await lab.start()
         try:
             yield
         finally:

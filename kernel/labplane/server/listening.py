@@ -4,7 +4,7 @@ import socket
 import stat
 from pathlib import Path
 
-from labplane.settings import Settings, SettingsError
+from labplane.settings import Settings, SettingsError, expanded
 
 BACKLOG = 1024
 
@@ -16,7 +16,7 @@ def listen(settings: Settings) -> socket.socket:
     """
     if settings.uds is None:
         return _tcp(settings.host, settings.port)
-    return _unix(Path(settings.uds).expanduser().absolute())
+    return _unix(expanded("uds", settings.uds).absolute())
 
 
 def file_of(listener: socket.socket) -> Path | None:

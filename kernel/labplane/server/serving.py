@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from labplane.errors import LabError
 from labplane.kernel import Kernel
 from labplane.plugins.files import available
 from labplane.server import exposure
@@ -26,7 +27,7 @@ from labplane.server.connections import Connection
 from labplane.server.limits import Limits
 from labplane.server.listening import address, file_of, listen
 from labplane.server.websocket import WebSocketConnection
-from labplane.settings import Settings, SettingsError
+from labplane.settings import Settings, SettingsError, expanded
 
 log = logging.getLogger("labplane")
 
@@ -57,7 +58,7 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
     lab = Kernel(settings, available(settings))
     lab.read_settings = read
     config = uvicorn.Config(
-        make_app(lab, _token(settings)),
+        make_app(lab, _token(settings), started=True),
         lifespan="on",
         log_config=None,
         access_log=settings.access_log,
@@ -109,6 +110,11 @@ class _Server(uvicorn.Server):
         self._lab = lab
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await self._lab.start()  # here, since of what fails in a lifespan uvicorn logs a traceback and exits
+        except LabError as error:
+            await self._lab.end()
+            raise SettingsError(f"The server cannot start: {error}") from None
         await super().startup(sockets)
         gc.freeze()
 
@@ -127,7 +133,7 @@ def _token(settings: Settings) -> str | None:
         return None
     if settings.token is not None:
         return settings.token
-    path = Path(settings.token_file).expanduser()
+    path = expanded("token_file", settings.token_file)
     token, fresh = token_in(path)
     if fresh:
         print(f"The token of this server, kept in {path}: {token}", flush=True)

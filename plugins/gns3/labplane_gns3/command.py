@@ -17,13 +17,13 @@ from typing import Any
 import click
 
 from labplane.server import (
-    ENVIRONMENT_PREFIX,
     Exposed,
     PluginError,
     Settings,
     SettingsError,
     serve,
     set_up_logging,
+    settings_variables,
 )
 from labplane.server import read_settings as read_labplane_settings
 from labplane_gns3.ini import Ini
@@ -95,11 +95,8 @@ def read_settings(config: Path | None, environment: Mapping[str, str], options: 
         "plugins": _with_vpcs(settings.plugins, ini.text("VPCS", "vpcs_path")),
     }
     found |= _access(ini)
-    values = {
-        name: value
-        for name, value in found.items()
-        if value is not None and ENVIRONMENT_PREFIX + name.upper() not in environment
-    }
+    given = settings_variables(environment)
+    values = {name: value for name, value in found.items() if value is not None and name not in given}
     allow = options["allow"] or ini.flag("Server", "allow_remote_console")
     values |= {
         name: value
@@ -115,14 +112,12 @@ def read_settings(config: Path | None, environment: Mapping[str, str], options: 
 
 def ini_files() -> list[Path]:
     """Where GNS3 1.x keeps its settings on Linux; the later win, those of the user over those of the system."""
-    system, user = Path("/etc/xdg"), Path.home() / ".config"
-    return [
-        system / "GNS3.conf",
-        system / "GNS3" / FILE,
-        Path("/etc/gns3") / FILE,
-        user / "GNS3.conf",
-        user / "GNS3" / FILE,
-    ]
+    system = Path("/etc/xdg")
+    files = [system / "GNS3.conf", system / "GNS3" / FILE, Path("/etc/gns3") / FILE]
+    with suppress(RuntimeError):  # a user without a home
+        user = Path.home() / ".config"
+        files += [user / "GNS3.conf", user / "GNS3" / FILE]
+    return files
 
 
 def _range(ini: Ini, default: tuple[int, int], start: str, *ends: str) -> str | None:
@@ -141,7 +136,7 @@ def _range(ini: Ini, default: tuple[int, int], start: str, *ends: str) -> str | 
 def _with_vpcs(plugins: Mapping[str, Mapping[str, Any]], path: str | None) -> Mapping[str, Mapping[str, Any]] | None:
     if path is None:
         return None
-    program = str(Path(path).expanduser())
+    program = _at_home(path)
     return {**plugins, "vpcs": {**plugins.get("vpcs", {}), "program": program}}
 
 
@@ -172,10 +167,17 @@ def _access(ini: Ini) -> dict[str, Any]:
     if ini.flag("Server", "ssl"):
         if certificate is None:
             raise SettingsError(f"{ini.place('Server', 'ssl')}: there is no certfile below; set one, or ssl to False")
-        found |= {"certfile": str(Path(certificate).expanduser())}
+        found |= {"certfile": _at_home(certificate)}
         if key is not None:
-            found |= {"keyfile": str(Path(key).expanduser())}
+            found |= {"keyfile": _at_home(key)}
     return found
+
+
+def _at_home(path: str) -> str:
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:  # a user without a home: whatever opens the path says that it is not there
+        return path
 
 
 @contextmanager

@@ -196,8 +196,13 @@ class Projects(Plugin):
 
     async def _start(self) -> None:
         """Purge what temporary projects left behind, unless another server works in the same directory."""
-        await asyncio.to_thread(self._location.mkdir, parents=True, exist_ok=True)
-        self._lock_file = (self._location / ".labplane.lock").open("w")
+        try:
+            await asyncio.to_thread(self._location.mkdir, parents=True, exist_ok=True)
+            self._lock_file = (self._location / ".labplane.lock").open("w")
+        except OSError as error:
+            raise Conflict(
+                f"{self._location} cannot be the projects directory: {error.strerror}; set projects_dir to another."
+            ) from None
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

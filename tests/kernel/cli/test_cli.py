@@ -160,14 +160,70 @@ def test_the_module_runs_as_a_program() -> None:
     assert "labplane, version 1." in done.stdout
 
 
-def test_a_server_whose_start_fails_says_so_and_exits(tmp_path: Path) -> None:
-    """The projects directory is a file."""
-    (tmp_path / "projects").write_text("")
-    command = [sys.executable, "-m", "labplane", "serve", "--port", "0", "--projects-dir", str(tmp_path / "projects")]
+@pytest.mark.parametrize("below", ["", "/x", "/x/y"])
+def test_a_server_whose_start_fails_says_why_in_one_sentence(below: str, tmp_path: Path) -> None:
+    """The projects directory is a file, or below one."""
+    (tmp_path / "file").write_text("")
+    place = f"{tmp_path}/file{below}"
+    command = [sys.executable, "-m", "labplane", "serve", "--port", "0", "--projects-dir", place]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode not in (0, None)
-    assert "Application startup failed" in done.stderr
-    assert "File exists" in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"Error: The server cannot start: {place} cannot be the projects directory: ")
+    assert last.endswith("; set projects_dir to another.")
+
+
+NO_HOME = """
+import os, pwd, sys
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+sys.argv[0] = "labplane"
+from labplane.cli import main
+main()
+"""
+
+
+def without_a_home(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a user whom the system does not know and who has no HOME."""
+    mine = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in mine}
+    command = [sys.executable, "-c", NO_HOME, *arguments]
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("command", ["", *main.commands])
+def test_each_command_has_help_for_a_user_without_a_home(command: str, tmp_path: Path) -> None:
+    done = without_a_home(*filter(None, [command]), "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: labplane")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["--port", "0"], "projects_dir"),
+        (["--port", "0", "--auth", "token", "--projects-dir", "/dev/null/x"], "token_file"),
+        (["--uds", "~/x"], "uds"),
+        (["--port", "0", "--plugins-dir", "~/x"], "plugins_dir"),
+    ],
+)
+def test_serve_without_a_home_says_which_setting_needs_one(arguments: list[str], name: str, tmp_path: Path) -> None:
+    done = without_a_home("serve", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"Error: '{name}': the home directory in ~/")
+    assert told.endswith("is not known; give an absolute path, or set HOME")
+
+
+@pytest.mark.parametrize("command", ["openapi", "plugins", "new-plugin"])
+def test_commands_that_need_no_home_work_without(command: str, tmp_path: Path) -> None:
+    names = ["labplane-thing"] if command == "new-plugin" else []
+    done = without_a_home(command, *names, cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert done.stdout
 
 
 def test_the_log_level_and_the_access_log_are_settings(tmp_path: Path) -> None:
