@@ -1,7 +1,10 @@
 """Which vpcs program there is, and what its version can do (S-1, Q-1)."""
 
 import asyncio
+import os
 import re
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from labplane import Unavailable, find_program
 ADVICE = "Install VPCS (apt-get install vpcs) or set program in [plugins.vpcs] of labplane.toml."
 OLDEST = Version("0.5b1")
 PATIENCE = 5.0
+LONGEST_BANNER = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,19 @@ async def _banner(path: Path) -> str:
         )
     except OSError as error:
         raise Unavailable(f"{path} cannot be executed: {error.strerror}. {ADVICE}") from None
+    assert process.stdout is not None  # noqa: S101 - a pipe
+    output = b""
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            while len(output) < LONGEST_BANNER and (piece := await process.stdout.read(LONGEST_BANNER)):
+                output += piece
+            if len(output) < LONGEST_BANNER:
+                await process.wait()
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise Unavailable(f"{path} -v did not answer within {PATIENCE:g} seconds. {ADVICE}") from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError, TimeoutError):
+                os.killpg(process.pid, signal.SIGKILL)
+                await asyncio.wait_for(process.communicate(), PATIENCE)
     return output.decode(errors="replace")
