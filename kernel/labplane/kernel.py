@@ -88,10 +88,10 @@ class Kernel(Lab):
     async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
         return await self.routes.ask(method, path, {} if body is None else body, parameters)
 
-    def parse(self, data: bytes, schema: Schema) -> Any:
-        value = jsonbody.parse(data, self.max_depth)
+    def parse(self, data: bytes, schema: Schema, whole: str = "The body") -> Any:
+        value = jsonbody.parse(data, self.max_depth, whole)
         if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
-            raise BadRequest(f"It does not fit its schema: {reason}.")
+            raise BadRequest(f"{whole} does not fit its schema: {reason}.")
         return value
 
     def shutdown(self) -> None:

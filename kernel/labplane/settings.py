@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 import platformdirs
 
-from labplane.validation.jsonbody import MAX_DEPTH
+from labplane.validation.jsonbody import MAX_DEPTH, decode
 from labplane.validation.schemas import LabValidator, Schema, complaint
 
 ENVIRONMENT_PREFIX = "LABPLANE_"
@@ -253,10 +253,12 @@ def _of_a_service(variable: str, text: str) -> bool:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(decode(path.read_bytes()))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeError as error:
+        raise SettingsError(f"{path} {error}") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
 
 

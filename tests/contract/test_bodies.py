@@ -198,5 +198,7 @@ def test_pairs_of_surrogates_and_what_only_looks_like_one_are_fine(server: Serve
 
 def test_brackets_in_strings_are_no_nesting(server: Server) -> None:
     """T-11."""
-    name = '["\\{' * 3000
-    assert shown(server.http.post("/v1/projects", json={"name": name}), 201)["name"] == name
+    text = '["\\{' * 3000
+    vms = f"{server.project()}/vpcs/vms"
+    made = server.http.post(vms, json={"name": "PC", "startup_script": text})
+    assert shown(made, 201)["startup_script"] == text

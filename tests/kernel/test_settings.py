@@ -142,7 +142,7 @@ def test_the_variable_that_names_the_file_is_no_setting() -> None:
         ('console_ports = "0-10"', "'console_ports' must be a range within 1-65535"),
         ('console_ports = "1-65536"', "'console_ports' must be a range within 1-65535"),
         ("port 80", "is not TOML: "),
-        ("\udcff", "is not TOML: "),
+        ("\udcff", "lab.toml is not UTF-8: byte 0 cannot be decoded"),
     ],
 )
 def test_a_bad_value_names_the_file_and_what_is_allowed(text: str, sentence: str, tmp_path: Path) -> None:
@@ -163,6 +163,16 @@ def test_a_variable_that_is_no_number_is_a_sentence(value: str) -> None:
 def test_a_bad_value_on_the_command_line_says_so() -> None:
     with pytest.raises(SettingsError, match="the command line: 'port' must be at most 65535"):
         read(None, None, {"port": 70000})
+
+
+def test_a_byte_order_mark_before_the_file_is_ignored_and_another_encoding_named(tmp_path: Path) -> None:
+    path = tmp_path / "lab.toml"
+    path.write_bytes(b"\xef\xbb\xbfport = 81\r\n")
+    assert read(path).port == 81
+    for encoding in ("utf-16", "utf-16-le", "utf-32-be"):
+        path.write_bytes("port = 81\n".encode(encoding))
+        with pytest.raises(SettingsError, match=r"lab\.toml is UTF-16 or UTF-32; write it in UTF-8$"):
+            read(path)
 
 
 def test_a_file_that_was_asked_for_and_is_missing_is_an_error(tmp_path: Path) -> None:

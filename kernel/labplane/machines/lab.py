@@ -140,8 +140,11 @@ class Lab(ABC):
         """
 
     @abstractmethod
-    def parse(self, data: bytes, schema: Schema) -> Any:
-        """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`."""
+    def parse(self, data: bytes, schema: Schema, whole: str = "The body") -> Any:
+        """The JSON in `data`, taken as strictly as a request's body. Raises BadRequest unless it fits `schema`.
+
+        whole: what it is called in the message.
+        """
 
     def background(self, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `operation` to its end, even if nothing waits for it any more."""

@@ -13,7 +13,7 @@ from typing import IO, Any
 from starlette.concurrency import iterate_in_threadpool
 
 from labplane import BadRequest, Conflict, Lab, NotFound
-from labplane_files.description import SCHEMA
+from labplane_files.description import DESCRIPTION, SCHEMA
 from labplane_files.paths import OURS
 from labplane_files.rebuild import Rebuilding, new_ids, require_kinds
 from labplane_files.topology import adopt
@@ -30,7 +30,7 @@ async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -
         archive = await asyncio.to_thread(Archive, file, limits)
         there: dict[str, Any] = {"name": None, "vms": []}
         if archive.description is not None:
-            there = await asyncio.to_thread(lab.parse, archive.description, SCHEMA)
+            there = await asyncio.to_thread(lab.parse, archive.description, SCHEMA, DESCRIPTION)
         require_kinds(lab, there["vms"])
         name = there["name"] if project["name"] is None else project["name"]
         async with lab.held(project_id) as root:

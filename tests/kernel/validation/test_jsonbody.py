@@ -110,3 +110,25 @@ def test_too_deep_for_the_stack_that_is_left_is_a_bad_request() -> None:
         return refusal(b"[" * 900 + b"]" * 900) if levels == 0 else further_down(levels - 1)
 
     assert "nested" in (further_down(700) or "nested")
+
+
+def test_a_byte_order_mark_before_json_is_ignored() -> None:
+    """RFC 8259, 8.1. One in the middle is what it is there: no JSON, or a character of a text."""
+    assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert parse('"\ufeffa"'.encode()) == "\ufeffa"
+    for body in ("{\ufeff}", "\ufeff\ufeff{}", "{}\ufeff"):
+        with pytest.raises(BadRequest, match="The body is not JSON: "):
+            parse(body.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["{}", '{"name": "x"}', '["ü"]', " 1"])
+def test_json_in_another_unicode_encoding_is_named_as_such(encoding: str, text: str) -> None:
+    with pytest.raises(BadRequest, match=r"^labplane\.json is UTF-16 or UTF-32; write it in UTF-8\.$"):
+        parse(text.encode(encoding), whole="labplane.json")
+
+
+@pytest.mark.parametrize("body", [b"\0", b"\0\0", b"{}\0", b"12\0\0"])
+def test_a_nul_alone_is_no_encoding(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="The body is not JSON"):
+        parse(body)
