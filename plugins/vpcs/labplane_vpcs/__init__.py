@@ -12,6 +12,7 @@ __all__ = ["VPCS"]
 class VPCS(Plugin):
     settings: ClassVar[Mapping[str, Schema]] = {
         "program": {"type": "string", "minLength": 1, "default": "vpcs"},
+        "script_max_bytes": {"type": "integer", "minimum": 1024, "default": 1024 * 1024},
     }
 
     @hook

@@ -61,9 +61,9 @@ class VPCSDriver(ProcessDriver):
         name = changes.get("name", vm.name)
         try:
             if "startup_script" in changes and (vm.settings or changes["startup_script"] is not None):
-                await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name)
+                await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name, self._most)
             elif name != vm.name:
-                await asyncio.to_thread(script.rename, vm.dir, vm.name, name)
+                await asyncio.to_thread(script.rename, vm.dir, vm.name, name, self._most)
         except BaseException:
             if fresh:
                 self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))
@@ -77,11 +77,11 @@ class VPCSDriver(ProcessDriver):
             _check_device(nio["tap_device"])
 
     async def show(self, vm: VM) -> Mapping[str, Any]:
-        text = await self._script(vm)
+        there = script.exists(vm.dir)
         return {
             **await super().show(vm),
-            "startup_script": text,
-            "startup_script_path": None if text is None else script.NAME,
+            "startup_script": await asyncio.to_thread(script.read, vm.dir, self._most) if there else None,
+            "startup_script_path": script.NAME if there else None,
         }
 
     async def check(self) -> None:
@@ -92,7 +92,7 @@ class VPCSDriver(ProcessDriver):
         nio = vm.nios.get(PORT)
         if nio is None:
             raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
-        text = await self._script(vm)
+        text = await asyncio.to_thread(script.make_ready, vm.dir, self._most) if script.exists(vm.dir) else None
         if program.runs_commands and not self.is_confined and "!" in (text or ""):
             raise Conflict(
                 f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, for "
@@ -154,10 +154,11 @@ class VPCSDriver(ProcessDriver):
     def typed(self, data: bytes) -> bytes:
         return data if self.is_confined else data.replace(b"!", b"")
 
-    async def _script(self, vm: VM) -> str | None:
-        """Most VPCS have none, and to see that needs no thread."""
-        directory = vm.dir
-        return await asyncio.to_thread(script.read, directory) if script.exists(directory) else None
+    @property
+    def _most(self) -> int:
+        """The longest startup script, in bytes."""
+        most: int = self._config["script_max_bytes"]
+        return most
 
     async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
         """Return when the program itself has its end of the link open (S-3)."""
