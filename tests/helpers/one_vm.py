@@ -49,6 +49,18 @@ class Directory:
         return self.tasks[-1]
 
 
+async def turns_until(look: Callable[[], object]) -> None:
+    """Let the event loop turn until `look` gives something true; fail after 1,000 turns.
+
+    A loop that never waits can swallow what pytest-timeout raises in it, so it needs its own bound.
+    """
+    for _ in range(1000):
+        if look():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("waited 1,000 turns of the event loop in vain")
+
+
 async def nothing(_: Request) -> None:
     pass
 

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from labplane import Conflict, Request, Route
 from labplane.api.table import RouteError
-from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table
+from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table, turns_until
 
 
 def test_what_an_endpoint_returns_becomes_the_reply() -> None:
@@ -130,8 +130,7 @@ def test_a_cancelled_request_lets_its_operation_end_and_then_the_lock_go(endpoin
         app = application(Route("POST", "/v/{vm_id}", operation, status=204), lab=lab)
         first = asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}"))
         queued = asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}"))
-        while not lab.vm.lock._waiters:
-            await asyncio.sleep(0)
+        await turns_until(lambda: lab.vm.lock._waiters)
         first.cancel()
         queued.cancel()
         assert await asyncio.gather(first, queued, return_exceptions=True)
@@ -174,8 +173,7 @@ def test_whatever_becomes_of_requests_they_are_served_one_by_one_in_order(steps:
         for number, (how, turns) in enumerate(steps):
             body = json.dumps({"number": number}).encode()
             requests.append(asyncio.ensure_future(ask(app, "POST", f"/v/{PROJECT}", body)))
-            while len(lab.tasks) <= number:
-                await asyncio.sleep(0)
+            await turns_until(lambda: len(lab.tasks) > number)  # noqa: B023 - called at once
             for _ in range(turns):
                 await asyncio.sleep(0)
             if how == "cancelled":
@@ -201,8 +199,7 @@ def test_a_vm_that_is_gone_after_the_wait_is_a_404() -> None:
         app = application(Route("GET", "/v/{vm_id}", nothing), lab=lab)
         await lab.vm.lock.acquire()
         waiting = asyncio.ensure_future(ask(app, "GET", f"/v/{PROJECT}"))
-        while not lab.tasks:
-            await asyncio.sleep(0)
+        await turns_until(lambda: lab.tasks)
         lab.vm.gone = True
         lab.vm.lock.release()
         assert (await waiting)[0] == 404
