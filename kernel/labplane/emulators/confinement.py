@@ -1,6 +1,6 @@
-"""What a thread and its children can be kept from with Landlock: executing, reading and writing what is not theirs.
+"""What a program needs, and a thread that, thanks to Landlock, can do no more than that; nor can its children.
 
-Linux 5.13 and later. Facts: https://docs.kernel.org/userspace-api/landlock.html
+Landlock confines files since Linux 5.13, TCP since 6.7, signals and abstract Unix sockets since 6.12. Facts: https://docs.kernel.org/userspace-api/landlock.html
 """
 
 import ctypes
@@ -16,6 +16,7 @@ SYS_LANDLOCK_ADD_RULE = 445
 SYS_LANDLOCK_RESTRICT_SELF = 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
+LANDLOCK_RULE_NET_PORT = 2
 PR_SET_NO_NEW_PRIVS = 38
 
 EXECUTE, WRITE_FILE, READ_FILE = 1 << 0, 1 << 1, 1 << 2
@@ -23,6 +24,9 @@ CHANGE_DIRECTORY = sum(1 << bit for bit in range(4, 13))  # to remove and to mak
 REFER, TRUNCATE = 1 << 13, 1 << 14
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 SINCE = {1: EXECUTE | WRITE_FILE | READ_FILE | CHANGE_DIRECTORY, 2: REFER, 3: TRUNCATE}
+BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
+SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
+TCP_SINCE, SCOPES_SINCE = 4, 6
 
 # What a program needs that is linked to the libraries of the system and asks it for names, times and randomness.
 SYSTEM = (
@@ -40,23 +44,29 @@ _libc.syscall.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class Needs:
-    """What a confined program may do: absolute paths of files, and of directories with all below them.
+    """What a confined program may do. Paths are absolute, and that of a directory stands for all below it.
 
-    executes: files that it may execute, and read.
-    reads:    what it may read besides what the libraries of the system need.
-    writes:   what it may read, write, make and remove.
+    executes:     files that it may execute, and read.
+    reads:        paths that it may read besides those that the libraries of the system need.
+    writes:       paths that it may read, write, make and remove.
+    connects:     TCP ports to which it may connect, at any host.
+    listens:      TCP ports on which it may listen; 0 stands for those that the system picks.
+    capabilities: names such as CAP_NET_ADMIN (man 7 capabilities) of those that it keeps if the server has them.
 
-    What does not exist is passed over.
+    A path that does not exist is passed over.
     """
 
     executes: tuple[Path, ...] = ()
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
+    connects: tuple[int, ...] = ()
+    listens: tuple[int, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
 
 @functools.cache
 def version() -> int:
-    """Of Landlock in this kernel; 0 when it has none or it is switched off."""
+    """The version of this kernel's Landlock interface; 0 when there is none or it is switched off."""
     found = _libc.syscall(
         ctypes.c_long(SYS_LANDLOCK_CREATE_RULESET),
         None,
@@ -67,14 +77,20 @@ def version() -> int:
 
 
 def confine(needs: Needs) -> None:
-    """From now on the calling thread and its children can do no more than what it needs, and gain no privileges.
+    """Keep the calling thread and its children from now on from all but `needs`, and from gaining privileges.
 
-    Cannot be undone. A program's loader must be executable too, see `programs.closure`; it is a way out, as far as
-    reading goes, for a program that can be told to execute the loader with arguments, not for one that hands commands
-    to a shell. Raises OSError when the kernel refuses.
+    It cannot be undone. Capabilities are not dropped here. A program's loader must be executable too, see
+    `programs.closure`; it is a way out, as far as reading goes, for a program that can be told to execute the loader
+    with arguments, not for one that hands commands to a shell. Raises OSError when the kernel refuses.
     """
     handled = sum(rights for since, rights in SINCE.items() if since <= version())
-    ruleset = _call(SYS_LANDLOCK_CREATE_RULESET, struct.pack("=Q", handled), ctypes.c_size_t(8), ctypes.c_uint(0))
+    attributes = struct.pack("=Q", handled)
+    if version() >= TCP_SINCE:
+        attributes += struct.pack("=Q", BIND_TCP | CONNECT_TCP)
+    if version() >= SCOPES_SINCE:
+        attributes += struct.pack("=Q", SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
+    size = ctypes.c_size_t(len(attributes))
+    ruleset = _call(SYS_LANDLOCK_CREATE_RULESET, attributes, size, ctypes.c_uint(0))
     try:
         for paths, rights in (
             (needs.executes, EXECUTE | READ_FILE),
@@ -83,10 +99,19 @@ def confine(needs: Needs) -> None:
         ):
             for path in dict.fromkeys(paths):
                 _allow(ruleset, path, rights & handled)
-        _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        if version() >= TCP_SINCE:
+            for ports, right in ((needs.connects, CONNECT_TCP), (needs.listens, BIND_TCP)):
+                for port in set(ports):
+                    _add_rule(ruleset, LANDLOCK_RULE_NET_PORT, struct.pack("=QQ", right, port))
+        gain_no_privileges()
         _call(SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     finally:
         os.close(ruleset)
+
+
+def gain_no_privileges() -> None:
+    """Keep the calling thread and its children from what a set-user-ID program or one with capabilities would gain."""
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
 @functools.cache
@@ -105,11 +130,13 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         if rights & ~OF_FILES and not stat.S_ISDIR(os.fstat(inode).st_mode):
             rights &= OF_FILES
-        rule = struct.pack("=Qi", rights, inode)
-        kind = ctypes.c_uint(LANDLOCK_RULE_PATH_BENEATH)
-        _call(SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, ctypes.c_uint(0))
+        _add_rule(ruleset, LANDLOCK_RULE_PATH_BENEATH, struct.pack("=Qi", rights, inode))
     finally:
         os.close(inode)
+
+
+def _add_rule(ruleset: int, kind: int, rule: bytes) -> None:
+    _call(SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_uint(kind), rule, ctypes.c_uint(0))
 
 
 def _call(number: int, *arguments: object) -> int:

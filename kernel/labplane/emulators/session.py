@@ -1,6 +1,6 @@
 """One run of a machine that has a console: what runs, its console and its log together."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,7 +94,9 @@ class Session:
         needs: Needs | None,
         user: User | None,
         keys: Collection[str],
+        limits: Mapping[int, int],
         timer_slack: float = 0.0,
+        sigpipe: bool = True,
     ) -> Process:
         """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
         self.process = await terminals.spawn(
@@ -105,7 +107,9 @@ class Session:
             needs=needs,
             user=user,
             timer_slack=timer_slack,
+            sigpipe=sigpipe,
             keys=keys,
+            limits=limits,
         )
         self.run(self.process)
         return self.process

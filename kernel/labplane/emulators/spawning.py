@@ -1,14 +1,15 @@
-"""Threads that start one program each: what a thread gives up for the sake of a child it cannot have back."""
+"""Threads that start one program each, because Landlock, capabilities and user are per thread and do not come back."""
 
 import _thread
 import asyncio
 import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from labplane.emulators import posix_spawn
-from labplane.emulators.confinement import Needs, confine
+from labplane.emulators import capabilities, confinement, posix_spawn
+from labplane.emulators.confinement import Needs
 from labplane.emulators.programs import closure, home
 from labplane.emulators.users import User
 
@@ -29,12 +30,15 @@ async def spawn(
     needs: Needs | None = None,
     user: User | None = None,
     timer_slack: float = 0.0,
+    sigpipe: bool = True,
 ) -> int:
     """Start `command` in the directory `cwd` on `terminal`, its controlling one; the pid.
 
-    needs:       what it may do besides running itself and working in `cwd`; None means anything.
-    user:        who it runs as, None for the server's own.
+    needs:       what it may do besides running itself and working in `cwd`, as far as the kernel can keep it from all
+                 else; None means anything.
+    user:        the user as whom it runs, None for the server's own.
     timer_slack: seconds that its timers may be late, 0 for as few as usual.
+    sigpipe:     whether SIGPIPE ends it, or is ignored.
 
     Raises OSError when it cannot be executed.
     """
@@ -42,11 +46,19 @@ async def spawn(
     def started() -> int:
         if timer_slack:
             _wait_longer(timer_slack)
-        if needs is not None:
-            confine(_with_basics(needs, Path(command[0]), cwd, Path(terminal)))
-        if user is not None:
-            _become(user)
-        return posix_spawn.spawn(command, environment, cwd=cwd, terminal=terminal)
+        # Opened now: without its capabilities root may not go through every directory on the way.
+        directory = os.open(cwd, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if needs is not None and confinement.version():
+                confinement.confine(_with_basics(needs, Path(command[0]), cwd, Path(terminal)))
+            if needs is None:
+                if user is not None:
+                    _become(user)
+            else:
+                _give_up(capabilities.numbers(needs.capabilities), user)
+            return posix_spawn.spawn(command, environment, directory=directory, terminal=terminal, sigpipe=sigpipe)
+        finally:
+            os.close(directory)
 
     return await _in_thread_of_its_own(started)
 
@@ -70,7 +82,8 @@ async def _in_thread_of_its_own(work: Callable[[], int]) -> int:
 
 def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Needs:
     programs = dict.fromkeys((program, program.resolve(), *needs.executes))
-    return Needs(
+    return replace(
+        needs,
         executes=tuple(file for one in programs for file in closure(one)),
         reads=(*map(home, programs), *needs.reads),
         writes=(cwd, terminal, *needs.writes),
@@ -82,8 +95,17 @@ def _wait_longer(slack: float) -> None:
     _libc.prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
 
 
+def _give_up(kept: Collection[int], user: User | None) -> None:
+    """Keep of the calling thread's capabilities those of these numbers, and become `user`."""
+    confinement.gain_no_privileges()
+    capabilities.limit(kept)
+    if user is not None:
+        _become(user)
+    capabilities.drop(kept)
+
+
 def _become(user: User) -> None:
-    """Of the calling thread alone: libc's own functions would change all threads of the process."""
+    """Change the user of the calling thread alone; libc's own functions would change that of all threads."""
     machine = os.uname().machine
     if machine not in SYS_SETRESUID:
         raise OSError(f"changing the user is not known on {machine}")

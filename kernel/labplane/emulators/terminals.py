@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from labplane.emulators import confinement
 from labplane.emulators.confinement import Needs
@@ -25,7 +26,7 @@ COPIES_SECONDS = 0.5
 SPAWN_SECONDS = 2.0
 NICE = 10
 SPAWNS_AT_ONCE = 2
-LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 4096}
+ALWAYS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 4096}
 
 
 class Process:
@@ -175,7 +176,9 @@ class Terminals:
         needs: Needs | None = None,
         user: User | None = None,
         timer_slack: float = 0.0,
+        sigpipe: bool = True,
         keys: Collection[str] = (),
+        limits: Mapping[int, int] = MappingProxyType({}),
     ) -> Process:
         """Start `command` in the directory `cwd`; both callbacks run in the event loop.
 
@@ -184,7 +187,9 @@ class Terminals:
         needs:       what the process may do besides executing itself and working in `cwd`; None means anything.
         user:        who it runs as, None for the server's own.
         timer_slack: seconds that its timers may be late, 0 for as few as usual.
+        sigpipe:     whether SIGPIPE ends it, or is ignored.
         keys:        on which the terminal itself acts, see `keys.act_only_on`.
+        limits:      of its resources, by their numbers in `resource`, besides those of `ALWAYS`.
 
         Raises OSError when the program cannot be executed.
         """
@@ -206,8 +211,9 @@ class Terminals:
                 needs=needs,
                 user=user,
                 timer_slack=timer_slack,
+                sigpipe=sigpipe,
             )
-            spawning = asyncio.ensure_future(self._in_turn(start))
+            spawning = asyncio.ensure_future(self._in_turn(start, {**ALWAYS, **limits}))
             try:
                 pid = await asyncio.shield(spawning)
             except asyncio.CancelledError:
@@ -228,8 +234,8 @@ class Terminals:
         self._running.add(process)
         return process
 
-    async def _in_turn(self, start: Callable[[], Awaitable[int]]) -> int:
-        """The pid of what `start` starts."""
+    async def _in_turn(self, start: Callable[[], Awaitable[int]], limits: Mapping[int, int]) -> int:
+        """The pid of the program that `start` starts."""
         async with self._turns:
             self._being_spawned += 1
             try:
@@ -237,7 +243,7 @@ class Terminals:
             finally:
                 self._being_spawned -= 1
                 self._latest_spawn = time.monotonic()
-        for limit, most in LIMITS.items():
+        for limit, most in limits.items():
             with suppress(ProcessLookupError, PermissionError):
                 resource.prlimit(pid, limit, (most, most))
         return pid

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -179,10 +180,13 @@ class ProcessDriver(ConsoleDriver):
     """A driver whose VM is one program on a terminal. `command` is the only thing to write.
 
     confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
-              system's libraries need, and write nowhere but in ``vm.dir``, see `is_confined`. Its
-              loader is a way out, as far as reading goes, for a program that can be told to call it with arguments.
+              system's libraries need, write nowhere but in ``vm.dir``, see `is_confined`, and use no TCP. It has no
+              capabilities, even if the server has. Its loader is a way out, as far as reading goes, for a program that
+              can be told to call it with arguments.
     timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
                  less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
+    sigpipe:  whether SIGPIPE ends the program, as usual; otherwise it is ignored, and writing to a connection that is
+              gone fails instead.
     keys:     on which the terminal itself acts, by their names in stty. Ctrl+C ("intr") interrupts the program, and
               Backspace ("erase") edits a line that the program has not yet read, if it leaves that to the terminal. All
               others reach the program as on a serial line, Ctrl+D too, so that no viewer ends or holds up the VM. A
@@ -198,6 +202,7 @@ class ProcessDriver(ConsoleDriver):
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
     timer_slack: ClassVar[float] = 0.0
+    sigpipe: ClassVar[bool] = True
     keys: ClassVar[Collection[str]] = ("intr", "erase")
 
     @abstractmethod
@@ -213,7 +218,7 @@ class ProcessDriver(ConsoleDriver):
 
     @property
     def is_confined(self) -> bool:
-        """Whether its programs are confined on this server."""
+        """Whether its programs are confined on this server, as far as files and programs go."""
         return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
 
     async def launch(self, vm: "VM", session: Session) -> None:
@@ -224,7 +229,8 @@ class ProcessDriver(ConsoleDriver):
         command = list(self.command(vm))
         if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
             raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
-        needs = self.needs(vm) if self.is_confined else None
+        settings = self.lab.settings
+        needs = self.needs(vm) if self.confined and settings.sandbox != "off" else None
         try:
             if self.lab.user is not None:
                 await asyncio.to_thread(give, vm.dir, self.lab.user)
@@ -235,7 +241,9 @@ class ProcessDriver(ConsoleDriver):
                 needs=needs,
                 user=self.lab.user,
                 timer_slack=self.timer_slack,
+                sigpipe=self.sigpipe,
                 keys=self.keys,
+                limits={resource.RLIMIT_AS: settings.max_vm_memory, resource.RLIMIT_FSIZE: settings.max_vm_file},
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):

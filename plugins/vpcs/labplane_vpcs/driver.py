@@ -30,6 +30,7 @@ from labplane_vpcs.sockets import has_udp_port, open_files
 UP_WITHIN = 10.0
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
 PORT = (0, 0)
+TUN = Path("/dev/net/tun")
 
 
 class VPCSDriver(ProcessDriver):
@@ -43,6 +44,7 @@ class VPCSDriver(ProcessDriver):
     }
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}
     leave_on = b"NOT daemon mode"
+    sigpipe = False  # or a connection that `rlogin` cannot have ends it
     timer_slack = 0.005  # it looks for work every 0.1 ms: a hundred of them would fill several processors
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
@@ -112,7 +114,9 @@ class VPCSDriver(ProcessDriver):
         vm.data["has_relay"] = not program.has_relay_switch
 
     def needs(self, vm: VM) -> Needs:
-        return Needs(writes=(Path("/dev/net/tun"),))  # for an NIO of type nio_tap
+        if vm.data["lport"] is not None:  # it is linked by UDP
+            return Needs()
+        return Needs(writes=(TUN,), capabilities=("CAP_NET_ADMIN",))
 
     def command(self, vm: VM) -> Sequence[str]:
         command: Sequence[str] = vm.data["command"]
@@ -168,7 +172,7 @@ class VPCSDriver(ProcessDriver):
         pause = 0.001
         while session.alive:
             try:
-                if has_udp_port(pid, lport) if lport is not None else "/dev/net/tun" in open_files(pid):
+                if has_udp_port(pid, lport) if lport is not None else str(TUN) in open_files(pid):
                     return
             except OSError:
                 break

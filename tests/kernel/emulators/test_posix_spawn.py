@@ -3,6 +3,8 @@
 import os
 import pty
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,20 @@ import pytest
 from labplane.emulators.posix_spawn import spawn
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    yield descriptor
+    os.close(descriptor)
+
+
 def output_of(tmp_path: Path, script: str, environment: dict[str, str] | None = None) -> str:
     """What a shell that runs `script` prints on its terminal."""
     master, slave = pty.openpty()
     try:
-        pid = spawn(["/bin/sh", "-c", script], environment or {}, cwd=tmp_path, terminal=os.ttyname(slave))
+        with opened(tmp_path) as directory:
+            command = ["/bin/sh", "-c", script]
+            pid = spawn(command, environment or {}, directory=directory, terminal=os.ttyname(slave))
     finally:
         os.close(slave)
     printed = b""
@@ -57,19 +68,19 @@ def test_signals_are_as_a_shell_would_leave_them(tmp_path: Path) -> None:
     [
         ("/no/such/program", ".", FileNotFoundError),
         ("/etc/passwd", ".", PermissionError),
-        ("/bin/true", "missing", FileNotFoundError),
+        ("/bin/true", "/etc/passwd", NotADirectoryError),
     ],
 )
 def test_what_cannot_be_started_is_an_error(tmp_path: Path, command: str, directory: str, error: type) -> None:
     master, slave = pty.openpty()
     try:
-        with pytest.raises(error):
-            spawn([command], {}, cwd=tmp_path / directory, terminal=os.ttyname(slave))
+        with opened(tmp_path / directory) as descriptor, pytest.raises(error):
+            spawn([command], {}, directory=descriptor, terminal=os.ttyname(slave))
     finally:
         os.close(master)
         os.close(slave)
 
 
 def test_a_terminal_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        spawn(["/bin/true"], {}, cwd=tmp_path, terminal="/no/such/terminal")
+    with opened(tmp_path) as directory, pytest.raises(FileNotFoundError):
+        spawn(["/bin/true"], {}, directory=directory, terminal="/no/such/terminal")
