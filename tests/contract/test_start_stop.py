@@ -60,11 +60,12 @@ def test_the_arguments_are_those_that_every_version_knows(server: Server, projec
     """S-4, Q-2, Q-7: one instance, its MAC id, its ports; a script only when there is one."""
     plain, scripted = linked(server, project), linked(server, project, startup_script="show")
     arguments = [command_line(start(server, vm))[1:] for vm in (plain, scripted)]
-    for mac_id, found in enumerate(arguments):
+    mac_ids = [int(found[found.index("-m") + 1]) for found in arguments]
+    assert mac_ids[1] == (mac_ids[0] + 1) % 255
+    for number, found in enumerate(arguments):
         options = dict(zip(found[::2], found[1::2], strict=False))
         assert options["-i"] == "1"
-        assert options["-m"] == str(mac_id)
-        assert int(options["-s"]) == server.udp[0] + mac_id
+        assert int(options["-s"]) == server.udp[0] + number
         assert options["-c"] == "9"
         assert options["-t"] == "127.0.0.1"
         assert "-R" not in found

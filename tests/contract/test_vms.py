@@ -224,11 +224,16 @@ def test_a_project_has_at_most_255_vpcs(tmp_path: Path) -> None:
         assert create(server, project, vm_id=made[7]["vm_id"]) == made[7]
         other = server.project()
         assert create(server, other)["console"] == made[-1]["console"] + 1
+        mac_id = _mac_id(server, f"{project}/vpcs/vms/{made[100]['vm_id']}")
         nothing(server.http.delete(f"{project}/vpcs/vms/{made[100]['vm_id']}"))
         again = create(server, project, vm_id=vm_id)
         assert again["console"] == made[100]["console"]
-        vm = f"{project}/vpcs/vms/{vm_id}"
-        assert server.link(vm, server.udp[0], server.udp[1]).status_code == 201
-        nothing(server.http.post(f"{vm}/start"))
-        command = show(server, vm)["command_line"].split()
-        assert command[command.index("-m") + 1] == "100"
+        assert _mac_id(server, f"{project}/vpcs/vms/{vm_id}") == mac_id
+
+
+def _mac_id(server: Server, vm: str) -> str:
+    """The MAC id with which that VPCS runs."""
+    assert server.link(vm, server.udp[0], server.udp[1]).status_code == 201
+    nothing(server.http.post(f"{vm}/start"))
+    command = show(server, vm)["command_line"].split()
+    return str(command[command.index("-m") + 1])

@@ -22,7 +22,7 @@ from labplane import (
 )
 from labplane_vpcs import script
 from labplane_vpcs.launches import Launches
-from labplane_vpcs.mac_ids import MacIds
+from labplane_vpcs.mac_ids import MacIds, first_id
 from labplane_vpcs.program import Program, Programs
 from labplane_vpcs.relay import Binding, Overtaken, Relays
 from labplane_vpcs.sockets import has_udp_port, open_files
@@ -53,7 +53,7 @@ class VPCSDriver(ProcessDriver):
         self._programs = Programs()
         self._program: Program
         self._relays = Relays(lab)
-        self._mac_ids = MacIds()
+        self._mac_ids = MacIds(first_id(lab.settings.projects_path))
         self._launches = Launches(LAUNCHES_AT_ONCE, self._relays.rank)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:

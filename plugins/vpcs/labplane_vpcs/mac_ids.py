@@ -1,30 +1,60 @@
-"""Which VPCS of a project has which last byte of a MAC address (M-13)."""
+"""The last byte of each VPCS's MAC address, its MAC id: one for each in the server, as long as there are enough."""
+
+import socket
+import zlib
+from pathlib import Path
 
 from labplane import Conflict
 
 MAC_IDS = 255
+ALL = (1 << MAC_IDS) - 1
+
+
+def first_id(projects: Path) -> int:
+    """The MAC id with which the server of that projects directory begins: another one for most other servers."""
+    return zlib.crc32(f"{socket.gethostname()}:{projects}".encode("utf-8", "surrogateescape")) % MAC_IDS
 
 
 class MacIds:
-    """The numbers 0 to 254 of each project, the lowest free one first."""
+    """The MAC ids 0 to 254, leased to the VPCS of all projects (M-13).
 
-    def __init__(self) -> None:
-        self._taken: dict[str, int] = {}  # one bit for each number
+    A VPCS gets the next id that no other one of the server has. When all are leased, it gets one of those that the
+    fewest have, none of them in its own project.
+
+    first: the id that is leased first; from there they go up, and on from 0.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        # In these masks bit n stands for the id `first` + n, modulo 255.
+        self._of_project: dict[str, int] = {}
+        self._leased_times: list[int] = []  # the ids that are leased at least once, at least twice, and so on
 
     def lease(self, project_id: str) -> int:
-        """Raises Conflict when the project has all of them."""
-        taken = self._taken.get(project_id, 0)
-        lowest = ~taken & (taken + 1)
-        number = lowest.bit_length() - 1
-        if number >= MAC_IDS:
+        """A MAC id for a VPCS of that project. Raises Conflict when the project has all of them."""
+        own = self._of_project.get(project_id, 0)
+        if own == ALL:
             raise Conflict(
                 f"The project has {MAC_IDS} VPCS, which is all that their MAC addresses allow; delete one first."
             )
-        self._taken[project_id] = taken | lowest
-        return number
+        times = 0
+        while times < len(self._leased_times) and not ALL & ~self._leased_times[times] & ~own:
+            times += 1
+        if times == len(self._leased_times):
+            self._leased_times.append(0)
+        free = ALL & ~self._leased_times[times] & ~own
+        lowest = free & -free
+        self._leased_times[times] |= lowest
+        self._of_project[project_id] = own | lowest
+        return (self._first + lowest.bit_length() - 1) % MAC_IDS
 
-    def release(self, project_id: str, number: int) -> None:
+    def release(self, project_id: str, mac_id: int) -> None:
         """Give back what `lease` gave."""
-        left = self._taken.pop(project_id) & ~(1 << number)
+        bit = 1 << (mac_id - self._first) % MAC_IDS
+        left = self._of_project.pop(project_id) & ~bit
         if left:
-            self._taken[project_id] = left
+            self._of_project[project_id] = left
+        most = max(times for times, leased in enumerate(self._leased_times) if leased & bit)
+        self._leased_times[most] &= ~bit
+        while self._leased_times and not self._leased_times[-1]:
+            self._leased_times.pop()
