@@ -1,13 +1,11 @@
 """The kernel's own routes: its version, its plugins and the document of its API."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Scope
 
 from labplane.api.replies import JSONReply
 from labplane.api.route import JSON, Request, Route
@@ -17,8 +15,7 @@ from labplane.settings import Settings
 from labplane.validation.named import NAMED, ref
 from labplane.validation.schemas import Schema
 
-FIRST_VERSION = "1.3.dev1"
-_DESKTOP_CLIENT = re.compile(rb"GNS3 QT Client v(1\.[0-9][0-9A-Za-z.]{0,20})")
+VERSION = "1.3.dev1"
 
 
 def kernel_schemas() -> Mapping[str, Schema]:
@@ -50,34 +47,32 @@ def kernel_schemas() -> Mapping[str, Schema]:
     }
 
 
-def version_for(scope: Scope, setting: str) -> str:
-    """What the client behind this request is told (O-7): the setting, or with "auto" what it wants to hear.
-
-    A desktop client of GNS3 1.x talks to no server but its twin, and names its version in ``User-Agent``. Everybody
-    else is told the version that the API is documented with.
-    """
-    if setting != "auto":
-        return setting
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    found = _DESKTOP_CLIENT.fullmatch(agent)
-    return found[1].decode() if found else FIRST_VERSION
-
-
 def kernel_routes(
-    settings: Callable[[], Settings], reports: Callable[[], Iterable[Report]], document: Callable[[], Any]
+    settings: Callable[[], Settings],
+    api_version: Callable[[str], str | None],
+    reports: Callable[[], Iterable[Report]],
+    document: Callable[[], Any],
 ) -> list[Route]:
     """The routes.
 
-    settings: gives the settings as they are now.
-    reports:  gives what became of each plugin.
-    document: makes the OpenAPI document, in JSON types.
+    settings:    gives the settings as they are now.
+    api_version: asks the plugins for the version that a client with this User-Agent is told.
+    reports:     gives what became of each plugin.
+    document:    makes the OpenAPI document, in JSON types.
     """
 
+    def version_for(request: Request) -> str:
+        """The API version that this client is told (O-7): the setting, or with "auto" what a plugin says of it."""
+        if (setting := settings().api_version) != "auto":
+            return setting
+        agent = next((value for name, value in request.scope["headers"] if name == b"user-agent"), b"")
+        return api_version(agent.decode("latin-1")) or VERSION
+
     def version(request: Request) -> Any:
-        return {"version": version_for(request.scope, settings().api_version), "local": settings().local}
+        return {"version": version_for(request), "local": settings().local}
 
     def check_version(request: Request) -> Any:
-        wanted, ours = request.body["version"], version_for(request.scope, settings().api_version)
+        wanted, ours = request.body["version"], version_for(request)
         if wanted != ours:
             raise Conflict(f"The client has version {wanted[:60]!r}, the server {ours!r}.")
         return {"version": wanted}

@@ -1,4 +1,4 @@
-"""The whole plugin contract: four hooks, all plain functions, asked once at start."""
+"""The whole plugin contract: hooks, which are plain functions, and the class that a plugin derives from."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,6 +48,15 @@ class Hooks:
 
         The first answer counts; a project that no plugin has open is not found. Asked for each request that names one.
         Only who keeps projects, as labplane's own plugin ``projects`` does, implements this.
+        """
+        return None
+
+    @_hookspec(firstresult=True)
+    def api_version(self, user_agent: str) -> str | None:
+        """The API version that a client with this ``User-Agent`` is told; None for a client that is not yours.
+
+        The first answer counts; without one the client is told the version that the API is documented with. Asked for
+        each request to /v1/version while the setting ``api_version`` is "auto". `user_agent` is "" when there is none.
         """
         return None
 

@@ -1,1 +1,5 @@
-"""Everything that only the programs of GNS3 need."""
+"""GNS3's programs: the command that they start, the version that they are told, the topology file that they keep."""
+
+from labplane_gns3.plugin import GNS3
+
+__all__ = ["GNS3"]
