@@ -8,6 +8,7 @@ from labplane.emulators.session import Running, Session
 from labplane.emulators.terminals import Process, Terminals
 from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound, TooLarge, Unavailable
 from labplane.events import Event, Events, Subscription
+from labplane.machines.archive_part import ArchivePart, Arrival
 from labplane.machines.deleted_dirs import remove_tree
 from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
 from labplane.machines.lab import Lab
@@ -23,6 +24,8 @@ __all__ = [
     "NIO_TAP",
     "NIO_UDP",
     "VM",
+    "ArchivePart",
+    "Arrival",
     "BadRequest",
     "Conflict",
     "ConsoleDriver",

@@ -54,7 +54,12 @@ class Kernel(Lab):
         self._newcomer: Report | None = None
         self.plugins = Plugins(self, self)
         self.schemas.add(kernel_schemas())
-        routes = kernel_routes(lambda: self.settings, self._api_version, lambda: self.plugins.reports, self.document)
+        routes = kernel_routes(
+            lambda: self.settings,
+            lambda agent: self.plugins.hook.api_version(user_agent=agent),
+            lambda: self.plugins.reports,
+            self.document,
+        )
         self.compile(None, [], routes, self.schemas)()
         self.plugins.load(candidates, only=settings.only_plugins, disabled=settings.disabled, strict=settings.strict)
         self._check_plugin_tables(settings)
@@ -206,10 +211,6 @@ class Kernel(Lab):
             raise
         finally:
             self._newcomer = None
-
-    def _api_version(self, user_agent: str) -> str | None:
-        version: str | None = self.plugins.hook.api_version(user_agent=user_agent)
-        return version
 
     def _check_plugin_tables(self, settings: Settings) -> None:
         known = sorted({report.name for report in self.plugins.reports})

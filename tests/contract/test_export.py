@@ -45,7 +45,7 @@ def test_what_only_this_run_made_is_not_exported(server: Server) -> None:
 @pytest.mark.parametrize(
     ("name", "header"),
     [
-        ('a "b" ü/\\', "filename*=UTF-8''a%20%22b%22%20%C3%BC%2F%5C.gns3project"),
+        ('a "b" ü/\\', "filename*=UTF-8''a%20%22b%22%20%C3%BC__.gns3project"),
         (None, 'filename="{}.gns3project"'),
     ],
 )

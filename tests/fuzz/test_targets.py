@@ -55,7 +55,7 @@ def test_one_that_refuses_what_is_fine_is_found_out(monkeypatch: pytest.MonkeyPa
 
 def test_an_unpacking_that_leaves_its_directory_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Careless:
-        def __init__(self, _file: io.BytesIO, _limits: object) -> None:
+        def __init__(self, _file: io.BytesIO, _limits: object, _makes_lab: object) -> None:
             pass
 
         def unpack(self, root: Path) -> list[None]:

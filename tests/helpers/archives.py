@@ -45,13 +45,16 @@ def bring(server: Server, project: str, data: bytes) -> dict[str, Any]:
     return found
 
 
-def archive(files: dict[str, bytes | str], description: Any = None, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of these files, with the description of a lab."""
+EMPTY = {"format": "labplane", "version": 1, "name": None, "vms": []}
+
+
+def archive(files: dict[str, bytes | str], description: Any = EMPTY, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of these files, with the description of a lab; None for a zip without one."""
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", method) as made:
         for name, content in files.items():
             made.writestr(name, content)
-        if description is not None:
+        if description is not None and not {"labplane.json", "project.gns3"} & files.keys():
             made.writestr("labplane.json", json.dumps(description))
     return whole.getvalue()
 

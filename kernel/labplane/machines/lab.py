@@ -13,6 +13,7 @@ from labplane.emulators.users import User, user_named
 from labplane.errors import NotFound
 from labplane.events import Events
 from labplane.machines import lifecycle
+from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.vm import VM, VMs, directory_of
 from labplane.net.ports import PortPool, tcp_free, udp_free
@@ -35,6 +36,8 @@ class Lab(ABC):
     terminals: starts programs on terminals, a `Terminals`.
     user:      the user that emulators run as, None for the server's own.
     events:    the hub of what happens in the lab, an `Events`.
+
+    archive_parts: what the plugins brought for files of theirs in exports and imports, in the order of the plugins.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,6 +48,7 @@ class Lab(ABC):
         self.terminals = Terminals()
         self.user = _emulators_user(settings)
         self.events = Events()
+        self.archive_parts: list[ArchivePart] = []
         self._deleted = DeletedDirs()
         self._closing: set[str] = set()
         self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

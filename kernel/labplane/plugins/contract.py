@@ -10,6 +10,7 @@ from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
     from labplane.api.route import Route
+    from labplane.machines.archive_part import ArchivePart
     from labplane.machines.driver import Driver
     from labplane.machines.lab import Lab
 
@@ -40,6 +41,13 @@ class Hooks:
     @_hookspec
     def drivers(self) -> "Iterable[Driver]":
         """The kinds of VM that the plugin can run: one `Driver` object for each."""
+        return ()
+
+    @_hookspec
+    def archive_parts(self) -> "Iterable[ArchivePart]":
+        """What to do with files of yours when a project is exported or imported: one `ArchivePart` for each sort of
+        file. Files that no part speaks of travel as they are.
+        """
         return ()
 
     @_hookspec(firstresult=True)

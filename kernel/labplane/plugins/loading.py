@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pluggy
 
 from labplane.api.route import Route
+from labplane.machines.archive_part import ArchivePart
 from labplane.machines.driver import Driver
 from labplane.machines.lab import Lab
 from labplane.plugins.contract import HOOKS, NAMESPACE, Hooks, Plugin
@@ -152,12 +153,16 @@ class Plugins:
                 schemas.add(self._ask("schemas", plugin, Mapping) if "schemas" in hooks else {})
                 drivers = list(self._ask("drivers", plugin, Iterable) if "drivers" in hooks else ())
                 routes = list(self._ask("routes", plugin, Iterable) if "routes" in hooks else ())
+                parts = list(self._ask("archive_parts", plugin, Iterable) if "archive_parts" in hooks else ())
+                if strange := [part for part in parts if not isinstance(part, ArchivePart)]:
+                    raise PluginError(f"archive_parts() gives {strange[0]!r}, which is no ArchivePart")
                 merge = self._host.compile(report, drivers, routes, schemas)
             except BaseException:
                 if self._manager.has_plugin(name):  # register may have stopped half-way
                     self._manager.unregister(plugin, name)
                 raise
             merge()
+        self._lab.archive_parts += parts
         self._configs[name] = config
         self.config_schemas[name] = cls.settings
         report.state = "active"

@@ -1,21 +1,19 @@
 """A zip of a project, written while it is sent: neither memory nor disk ever holds the whole of it (F-7, F-8)."""
 
-import logging
 import os
 import re
 import stat
 import time
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
-from labplane import LabError
+from labplane import LabError, NotFound
 from labplane_files.description import DESCRIPTION
 from labplane_files.download import PIECE
-from labplane_files.paths import files_below, open_file
-from labplane_files.topology import TOPOLOGY, topology_of
-
-log = logging.getLogger("labplane.files")
+from labplane_files.omissions import Omissions
+from labplane_files.paths import NoFile, files_below, open_file, readable
 
 LEFT_OUT = re.compile(r"(.*/)?([^/]*(\.log|\.log\.1|_log\.txt)|\.DS_Store)|project-files/(snapshots|captures)/.*")
 
@@ -43,28 +41,31 @@ class _Sink:
         return data
 
 
-def zipped(root: Path, description: bytes) -> Generator[bytes]:
+def zipped(root: Path, description: bytes, names: Mapping[str, str], omissions: Omissions) -> Generator[bytes]:
     """The archive, piece by piece: the description of the lab, then the project's files.
 
-    A file that cannot be read is left out, one that grows meanwhile is cut at the size that it had.
+    A file that grows meanwhile is cut at the size that it had.
+
+    names:     under which files travel, by path; the others travel under their own.
+    omissions: is told what is left out, which the comment of the archive says too.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_member(DESCRIPTION, 0o644, time.time()), description)
-        topology = topology_of(root)
-        for path in files_below(root):
+        for path in files_below(root, omissions.add):
             if path == DESCRIPTION or LEFT_OUT.fullmatch(path):
                 continue
             yield sink.taken()
-            yield from _added(archive, sink, root, path, TOPOLOGY if path == topology else path)
+            yield from _added(archive, sink, root, path, names.get(path, path), omissions)
+        archive.comment = omissions.text.encode()
     yield sink.taken()
 
 
-def _added(archive: zipfile.ZipFile, sink: _Sink, root: Path, path: str, name: str) -> Iterator[bytes]:
-    try:
-        file = open_file(root, path)
-    except (LabError, OSError) as error:
-        log.warning("%s of %s is not exported: %s", path, root, error)
+def _added(
+    archive: zipfile.ZipFile, sink: _Sink, root: Path, path: str, name: str, omissions: Omissions
+) -> Iterator[bytes]:
+    file = opened(root, path, omissions)
+    if file is None:
         return
     with file:
         found = os.fstat(file.fileno())
@@ -75,6 +76,19 @@ def _added(archive: zipfile.ZipFile, sink: _Sink, root: Path, path: str, name: s
                 copy.write(data)
                 left -= len(data)
                 yield sink.taken()
+
+
+def opened(root: Path, path: str, omissions: Omissions) -> IO[bytes] | None:
+    """The file at `path`; None for a file that cannot be opened, of which `omissions` is told, or that is none."""
+    try:
+        return open_file(root, path)
+    except (NoFile, NotFound):  # NotFound: it was deleted meanwhile
+        return None
+    except LabError as error:
+        omissions.add(str(error))
+    except OSError as error:
+        omissions.add(f"{readable(path)} cannot be read: {error.strerror}.")
+    return None
 
 
 def _member(name: str, mode: int, modified: float) -> zipfile.ZipInfo:

@@ -1,6 +1,8 @@
 """A reply whose body is made piece by piece while the client takes it."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -34,3 +36,13 @@ class Download(StreamingResponse):
                 await super().__call__(scope, receive, send)
         finally:
             self._close()
+
+
+def saved_as(name: str) -> str:
+    """The Content-Disposition of a download that is to be saved under `name` (RFC 6266).
+
+    A browser takes what stands before a slash for a directory, or refuses the name: each slash becomes `_`.
+    """
+    name = re.sub(r"[/\\]", "_", name)
+    plain = re.fullmatch(r"[ !#$&-\[\]-~]+", name)  # neither a quote, a backslash nor a percent sign
+    return f'attachment; filename="{name}"' if plain else f"attachment; filename*=UTF-8''{quote(name, safe='')}"

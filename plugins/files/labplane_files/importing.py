@@ -1,23 +1,28 @@
-"""An import, from the body's last byte on: unpack aside, put in place, make the VMs; or leave no trace (F-9)."""
+"""An import, once its body is complete: unpack it aside, put it in place, make the VMs; or leave no trace (F-9)."""
 
 import asyncio
 import errno
+import json
+import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from starlette.concurrency import iterate_in_threadpool
 
-from labplane import BadRequest, Conflict, Lab, NotFound
+from labplane import BadRequest, Conflict, Lab, NotFound, Schema, remove_tree
 from labplane_files.description import DESCRIPTION, SCHEMA
+from labplane_files.parts import Parts
 from labplane_files.paths import OURS
 from labplane_files.rebuild import Rebuilding, new_ids, require_kinds
-from labplane_files.topology import adopt
 from labplane_files.unpack import Archive, Limits
+
+log = logging.getLogger("labplane.files")
+
+NAME: Schema = SCHEMA["properties"]["name"]
 
 
 async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -> Any:
@@ -27,12 +32,12 @@ async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -
     """
     with file:
         project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
-        archive = await asyncio.to_thread(Archive, file, limits)
+        parts = Parts(lab, project_id)
+        archive = await asyncio.to_thread(Archive, file, limits, parts.make_lab)
         there: dict[str, Any] = {"name": None, "vms": []}
         if archive.description is not None:
             there = await asyncio.to_thread(lab.parse, archive.description, SCHEMA, DESCRIPTION)
         require_kinds(lab, there["vms"])
-        name = there["name"] if project["name"] is None else project["name"]
         async with lab.held(project_id) as root:
             staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=OURS, dir=root))
             try:
@@ -41,10 +46,14 @@ async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -
                         raise NotFound(f"The project {project_id} was closed meanwhile.")
                 ids = await asyncio.to_thread(new_ids, lab, project_id, there["vms"])
                 await asyncio.to_thread(_arrange, staging, there["vms"], ids)
-                await asyncio.to_thread(adopt, staging, project_id, name, ids)
+                names = [project["name"], there["name"], *await asyncio.to_thread(parts.project_names, staging)]
+                name = _first_possible(lab, names)
+                for sentence in await asyncio.to_thread(parts.adopt, staging, name, ids):
+                    _tell(lab, project_id, sentence)
                 await _put_in_place(lab, root, staging, Rebuilding(lab, project_id, there["vms"], ids))
             finally:
-                await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+                if sentence := await asyncio.to_thread(_clear, staging):
+                    _tell(lab, project_id, sentence)
     with suppress(NotFound):  # closed since: it has all that was to come into it
         project = await lab.ask("PUT", "/v1/projects/{project_id}", {"name": name}, project_id=project_id)
     return project
@@ -82,6 +91,30 @@ def _arrange(staging: Path, vms: list[dict[str, Any]], ids: Mapping[str, str]) -
             if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY):
                 raise
             raise BadRequest(f"The archive has no room for the directory of the VM {vm['name']!r}.") from None
+
+
+def _first_possible(lab: Lab, names: Iterable[str | None]) -> str | None:
+    """The first of `names` that is one and that a project may have; None when there is none."""
+    for name in names:
+        if name is not None:
+            with suppress(BadRequest):
+                lab.parse(json.dumps(name).encode(), NAME)
+                return name
+    return None
+
+
+def _clear(staging: Path) -> str:
+    """Remove the directory in which an archive was unpacked; why it has to stay, or "" when it is gone."""
+    try:
+        remove_tree(staging)
+    except OSError as error:
+        return f"{error.filename or staging} stays until the next start, for it cannot be removed: {error.strerror}."
+    return ""
+
+
+def _tell(lab: Lab, project_id: str, sentence: str) -> None:
+    log.warning("project %s: %s", project_id, sentence)
+    lab.events.emit("log.warning", {"message": sentence}, project_id)
 
 
 def _move(source: Path, target: Path, names: list[str]) -> list[str]:

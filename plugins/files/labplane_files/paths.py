@@ -6,7 +6,7 @@ import posixpath
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -30,6 +30,10 @@ def contained(path: str) -> str:
     if _unusable.search(path):
         raise Forbidden(f"{path[:200]!r} is refused: a path has neither backslashes nor control characters.")
     return short
+
+
+class NoFile(Forbidden):
+    """403: what has that name is a pipe, a socket or a device."""
 
 
 def open_file(root: Path, path: str) -> IO[bytes]:
@@ -85,15 +89,44 @@ class Draft:
         return stat.S_IMODE(there.st_mode)
 
 
-def files_below(root: Path) -> Iterator[str]:
-    """The path of each file below `root` that a client could name, in a steady order, links to directories aside."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
+def files_below(root: Path, left_out: Callable[[str], None]) -> Iterator[str]:
+    """The path of each file below `root` that a client can name, in a steady order; links to directories aside.
+
+    left_out: is told, in a sentence each, of files and directories that are neither hidden nor nameable or readable.
+    """
+
+    def unreadable(error: OSError) -> None:
+        if error.errno != errno.ENOENT:
+            left_out(f"{readable(os.path.relpath(error.filename, root))} cannot be read: {error.strerror}.")
+
+    for folder, folders, names in os.walk(root, onerror=unreadable):
         inside = os.path.relpath(folder, root)
-        for name in sorted(names):
+        folders[:] = (name for name in sorted(folders) if _nameable(inside, name, left_out))
+        for name in folders:
             path = posixpath.normpath(posixpath.join(inside, name))
-            with suppress(Forbidden):
-                yield contained(path)
+            if (root / path).is_symlink():
+                left_out(f"{readable(path)} is a symbolic link to a directory.")
+        yield from (
+            posixpath.normpath(posixpath.join(inside, name))
+            for name in sorted(names)
+            if _nameable(inside, name, left_out)
+        )
+
+
+def readable(path: str) -> str:
+    """A path of the disk in quotes, with the bytes that are not UTF-8 as escapes."""
+    return repr(os.fsencode(path[:200]).decode("utf-8", "backslashreplace"))
+
+
+def _nameable(inside: str, name: str, left_out: Callable[[str], None]) -> bool:
+    if name.startswith(OURS) or (inside == "." and name.startswith(".")):
+        return False
+    if not _unusable.search(name):
+        return True
+    path = readable(posixpath.normpath(posixpath.join(inside, name)))
+    not_text = any("\ud800" <= character <= "\udfff" for character in name)
+    left_out(f"The name of {path} is not UTF-8." if not_text else f"{path} has a control character or a backslash.")
+    return False
 
 
 @contextmanager
@@ -130,7 +163,7 @@ def _require_regular(found: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise Conflict(f"{path[:200]!r} is a directory.")
     if not stat.S_ISREG(found.st_mode):
-        raise Forbidden(f"{path[:200]!r} is no regular file.")
+        raise NoFile(f"{path[:200]!r} is no regular file.")
 
 
 @contextmanager

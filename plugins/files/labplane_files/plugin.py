@@ -3,23 +3,23 @@
 import asyncio
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar
-from urllib.parse import quote
 
 from starlette.concurrency import iterate_in_threadpool
 
-from labplane import Conflict, LabError, NotFound, Plugin, Request, Route, Schema, TooLarge, hook
-from labplane_files.archive import zipped
+from labplane import Conflict, NotFound, Plugin, Request, Route, Schema, TooLarge, hook
+from labplane_files.archive import opened, zipped
 from labplane_files.description import describe
-from labplane_files.download import PIECE, Download
+from labplane_files.download import PIECE, Download, saved_as
 from labplane_files.importing import bring_in, require_no_vms
-from labplane_files.paths import Draft, files_below, open_file
+from labplane_files.omissions import Omissions
+from labplane_files.parts import Parts
+from labplane_files.paths import Draft, files_below, open_file, readable
 from labplane_files.unpack import Limits
 
 GIB = 1024**3
@@ -68,7 +68,11 @@ class Files(Plugin):
 
     async def list(self, request: Request) -> Any:
         """F-1."""
-        return [entry async for entry in iterate_in_threadpool(_summed(self._root(request))) if entry]
+        omissions = Omissions(self.lab, request.project_id, "list of files")
+        summed = _summed(self._root(request), omissions)
+        entries = [entry async for entry in iterate_in_threadpool(summed) if entry]
+        omissions.tell()
+        return entries
 
     async def read(self, request: Request) -> Any:
         """F-2."""
@@ -90,12 +94,17 @@ class Files(Plugin):
     async def export(self, request: Request) -> Any:
         """F-7."""
         description = await describe(self.lab, request.project_id)
+        root = self._root(request)
+        names = await asyncio.to_thread(Parts(self.lab, request.project_id).names, root)
+        omissions = Omissions(self.lab, request.project_id, "export")
+        pieces = zipped(root, json.dumps(description, indent=4, sort_keys=True).encode(), names, omissions)
+
+        def close() -> None:
+            pieces.close()
+            omissions.tell()
+
         name = f"{description['name'] or request.project_id}.gns3project"
-        plain = re.fullmatch(r"[ !#-\[\]-~]+", name)
-        filename = f'filename="{name}"' if plain else f"filename*=UTF-8''{quote(name, safe='')}"
-        pieces = zipped(self._root(request), json.dumps(description, indent=4, sort_keys=True).encode())
-        headers = {"Content-Disposition": f"attachment; {filename}"}
-        return Download(pieces, pieces.close, ARCHIVE, headers)
+        return Download(pieces, close, ARCHIVE, {"Content-Disposition": saved_as(name)})
 
     async def import_(self, request: Request) -> Any:
         """F-9."""
@@ -139,12 +148,19 @@ async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
     await asyncio.to_thread(file.flush)
 
 
-def _summed(root: Path) -> Iterator[dict[str, str] | None]:
+def _summed(root: Path, omissions: Omissions) -> Iterator[dict[str, str] | None]:
     """Each file below `root` with its MD5 sum; None for each piece of it that was read."""
-    for path in files_below(root):
-        with suppress(LabError, OSError), open_file(root, path) as file:
+    for path in files_below(root, omissions.add):
+        file = opened(root, path, omissions)
+        if file is None:
+            continue
+        with file:
             md5 = hashlib.md5(usedforsecurity=False)
-            while piece := file.read(PIECE):
-                md5.update(piece)
-                yield None
+            try:
+                while piece := file.read(PIECE):
+                    md5.update(piece)
+                    yield None
+            except OSError as error:
+                omissions.add(f"{readable(path)} cannot be read: {error.strerror}.")
+                continue
             yield {"path": path, "md5sum": md5.hexdigest()}

@@ -9,8 +9,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -22,6 +22,10 @@ from labplane_files.paths import contained
 ALWAYS_FINE = 16 * 1024 * 1024
 INDEX_ENTRY = 512
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
+UTF8_FLAG = 0x800
+UNICODE_PATH = 0x7075
+
+Member = tuple[zipfile.ZipInfo, str]
 
 
 class Limits(NamedTuple):
@@ -33,12 +37,14 @@ class Limits(NamedTuple):
 
 
 class Archive:
-    """The archive in `file`. Raises BadRequest when it is none that can be unpacked, TooLarge when it is too much.
+    """The archive of a lab in `file`. Raises BadRequest when it is none that can be unpacked, TooLarge for too much.
 
     description: of the lab; None in an archive that labplane did not make.
+
+    makes_lab: whether a file of that name at the top of an archive says that the archive holds a lab.
     """
 
-    def __init__(self, file: IO[bytes], limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], limits: Limits, makes_lab: Callable[[str], bool]) -> None:
         size = file.seek(0, io.SEEK_END)
         with _explained():
             self._archive = zipfile.ZipFile(_Bounded(file, max(limits.files * INDEX_ENTRY, PIECE)))
@@ -50,7 +56,7 @@ class Archive:
                 raise TooLarge(f"The archive unpacks to {whole} bytes; at most {limits.bytes} are taken.")
             if whole > max(limits.ratio * size, ALWAYS_FINE):
                 raise TooLarge(f"The archive unpacks to more than {limits.ratio} times its size.")
-            self._members = list(_checked(members))
+            self._members = _of_lab(list(_checked(members)), makes_lab)
             self.description = self._read_description()
 
     def unpack(self, root: Path) -> Iterator[None]:
@@ -94,12 +100,12 @@ class _Bounded:
         return self._read(size if size >= 0 else self._most)
 
 
-def _checked(members: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, str]]:
+def _checked(members: list[zipfile.ZipInfo]) -> Iterator[Member]:
     """Each member that shall be unpacked and its path. Hidden ones at the top are left out, bad ones refused."""
     for member in members:
-        name = member.orig_filename
+        name = _name(member)
         top = posixpath.normpath(name).split("/")[0]
-        if top.startswith(".") and not top.startswith(".."):
+        if _is_noise(top) and not top.startswith(".."):
             continue
         try:
             path = contained(name)
@@ -115,6 +121,63 @@ def _checked(members: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, 
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadRequest(f"The archive cannot be unpacked: {name[:200]!r} is compressed otherwise than by deflate.")
         yield member, path
+
+
+def _is_noise(top: str) -> bool:
+    """Whether a name at the top of an archive is hidden, or what the archiver of macOS puts beside each archive."""
+    return top.startswith(".") or top == "__MACOSX"
+
+
+def _of_lab(members: list[Member], makes_lab: Callable[[str], bool]) -> list[Member]:
+    """The members with their paths in the project: without the folder, or folders, in which the whole lab was packed.
+
+    Raises BadRequest when there is no lab.
+    """
+    inner = members
+    while not any(_says_lab(member, path, makes_lab) for member, path in inner):
+        if len({path.partition("/")[0] for _, path in inner}) != 1:
+            raise BadRequest(_without_lab(members, makes_lab))
+        below = ((member, path.partition("/")[2]) for member, path in inner)
+        inner = [(member, path) for member, path in below if path and not _is_noise(path.split("/")[0])]
+    return inner
+
+
+def _says_lab(member: zipfile.ZipInfo, path: str, makes_lab: Callable[[str], bool]) -> bool:
+    return "/" not in path and not member.is_dir() and (path == DESCRIPTION or makes_lab(path))
+
+
+def _without_lab(members: Iterable[Member], makes_lab: Callable[[str], bool]) -> str:
+    """Why an archive is refused in which no lab was found, with what it has, other labs first."""
+    labs = [path for member, path in members if _says_lab(member, posixpath.basename(path), makes_lab)]
+    rest = [path + "/" * member.is_dir() for member, path in members if path not in labs]
+    shown = [repr(path[:200]) for path in (labs + rest)[:5]]
+    more = len(labs) + len(rest) - len(shown)
+    has = ", ".join(shown) + (f" and {more} more" if more else "") if shown else "nothing that can be imported"
+    wanted = f"neither {DESCRIPTION} nor a topology file is at its top or in its only folder"
+    return f"The archive holds no lab: {wanted}. It has {has}."
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The member's name. A flag says that it is UTF-8; many programs write UTF-8 without the flag, or beside it."""
+    if member.flag_bits & UTF8_FLAG:
+        return member.orig_filename
+    raw = member.orig_filename.encode("cp437")  # as which zipfile has decoded it
+    with suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
+    return _unicode_path(member.extra, raw) or member.orig_filename
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """The name in the extra field of Info-ZIP for names in UTF-8 (APPNOTE.TXT 4.6.9), if it is that of `raw`."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, size = struct.unpack_from("<HH", extra, at)
+        field = extra[at + 4 : at + 4 + size]
+        if tag == UNICODE_PATH and len(field) > 5 and struct.unpack_from("<I", field, 1)[0] == zlib.crc32(raw):
+            with suppress(UnicodeDecodeError):
+                return field[5:].decode("utf-8")
+        at += 4 + size
+    return None
 
 
 @contextmanager
