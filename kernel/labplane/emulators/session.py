@@ -12,6 +12,11 @@ from labplane.emulators.terminals import Process, Terminals
 from labplane.emulators.users import User
 
 LAST_WORDS = 512
+DENIALS = (b"ermission denied", b"not permitted")
+CONFINED = (
+    "It is confined, which may be why: it can read and execute only its own files and those that its driver `needs` "
+    '(docs/drivers.md). With sandbox = "off" in labplane.toml it is not confined.'
+)
 
 
 class Running(Protocol):
@@ -61,6 +66,7 @@ class Session:
         self.console = Console(self._type, leave_on=leave_on, most=most_viewers)
         self.listener = Listener(self.console)
         self.last_words = b""
+        self._is_confined = False
         self._log_path = log
         self._log: LogFile | None = None
         self._typed = typed
@@ -76,6 +82,11 @@ class Session:
     def last_line(self) -> str:
         """The last line that was printed, empty if none."""
         return self.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
+
+    @property
+    def suspicion(self) -> str:
+        """A sentence, after a space, when the last words of a confined program are of a refusal; else empty."""
+        return f" {CONFINED}" if self._is_confined and any(words in self.last_words for words in DENIALS) else ""
 
     def open_log(self) -> None:
         """Begin the log."""
@@ -99,6 +110,7 @@ class Session:
         sigpipe: bool = True,
     ) -> Process:
         """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
+        self._is_confined = needs is not None
         self.process = await terminals.spawn(
             command,
             cwd=cwd,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labplane.emulators import capabilities, confinement, posix_spawn
 from labplane.emulators.confinement import Needs
-from labplane.emulators.programs import closure, home
+from labplane.emulators.programs import closure, support
 from labplane.emulators.users import User
 
 PR_SET_TIMERSLACK = 29
@@ -81,11 +81,11 @@ async def _in_thread_of_its_own(work: Callable[[], int]) -> int:
 
 
 def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Needs:
-    programs = dict.fromkeys((program, program.resolve(), *needs.executes))
+    executed = [file for one in (program, *filter(Path.exists, needs.executes)) for file in closure(one)]
     return replace(
         needs,
-        executes=tuple(file for one in programs for file in closure(one)),
-        reads=(*map(home, programs), *needs.reads),
+        executes=tuple(executed),
+        reads=(*support(executed), *needs.reads),
         writes=(cwd, terminal, *needs.writes),
     )
 

@@ -1,6 +1,7 @@
 """The classes that authors of drivers derive from: `Driver`, `ConsoleDriver` and `ProcessDriver`."""
 
 import asyncio
+import errno
 import os
 import resource
 from abc import ABC, abstractmethod
@@ -8,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labplane.emulators.confinement import Needs
-from labplane.emulators.session import Session
+from labplane.emulators.session import CONFINED, Session
 from labplane.emulators.users import give
 from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
 from labplane.net.nios import NIO_UDP
@@ -147,6 +148,7 @@ class ConsoleDriver(Driver):
             if not vm.session.alive:
                 raise Conflict(
                     f"{vm} ended as soon as it was started. Its last words: {vm.session.last_line or 'none'}"
+                    + vm.session.suspicion
                 )
             await opening
         except BaseException:
@@ -213,7 +215,11 @@ class ProcessDriver(ConsoleDriver):
         """
 
     def needs(self, vm: "VM") -> Needs:
-        """What the program of `vm` needs besides itself and its directory, when it is confined."""
+        """What the program of `vm` needs besides itself and its directory, when it is confined.
+
+        The interpreter of a script, the virtual environment of a Python, and libraries that are installed with the
+        program or that it names are its own, wherever they are. Nothing else below a user's home directory is.
+        """
         return Needs()
 
     @property
@@ -248,7 +254,8 @@ class ProcessDriver(ConsoleDriver):
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):
                 raise  # which says what the system lacks
-            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.") from None
+            more = f" {CONFINED}" if needs is not None and error.errno in (errno.EACCES, errno.EPERM) else ""
+            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{more}") from None
         vm.command_line = " ".join(command)
 
     async def bring_up(self, vm: "VM") -> None:

@@ -175,7 +175,7 @@ class VM:
         if session is self.session:
             if self.status != STOPPED and self.phase is not Phase.ENDING:
                 how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
-                self.tell("error" if returncode else "info", f"{self} ended {how}.")
+                self.tell("error" if returncode else "info", f"{self} ended {how}.{session.suspicion}")
             self.status = STOPPED
             self.lab.background(session.finish())
 

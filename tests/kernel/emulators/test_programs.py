@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from labplane import Unavailable, find_program
-from labplane.emulators.programs import PT_INTERP, closure, home
+from labplane.emulators import programs
+from labplane.emulators.elf import PT_INTERP
+from labplane.emulators.programs import closure, support
 
 
 def test_the_loader_of_a_program_is_found() -> None:
@@ -65,11 +67,31 @@ def test_a_script_that_interprets_itself_is_no_endless_loop(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("program", "directory"),
-    [("/usr/bin/vpcs", "/usr"), ("/opt/dynamips/sbin/x", "/opt/dynamips"), ("/srv/vpcs/vpcs", "/srv/vpcs")],
+    ("program", "directories"),
+    [
+        ("/usr/bin/vpcs", ["/usr"]),
+        ("/opt/dynamips/sbin/x", ["/opt/dynamips"]),
+        ("/srv/vpcs/vpcs", ["/srv/vpcs"]),
+        ("/bin/sh", ["/usr"] if Path("/bin").is_symlink() else ["/lib", "/lib64"]),
+        ("/usr/bin/../../../vpcs", []),
+        ("/vpcs", []),
+        ("/home/ann/bin/vpcs", ["/home/ann/lib", "/home/ann/lib64"]),
+        ("/home/ann/.local/bin/vpcs", ["/home/ann/.local/lib", "/home/ann/.local/lib64"]),
+        ("/home/ann/vpcs", []),
+        ("/home/ann/vpcs-0.8/bin/vpcs", ["/home/ann/vpcs-0.8"]),
+        ("{home}/bin/vpcs", ["{home}/lib", "{home}/lib64"]),
+        ("{home}/.local/bin/vpcs", ["{home}/.local/lib", "{home}/.local/lib64"]),
+        ("{home}/vpcs", []),
+    ],
 )
-def test_a_program_is_at_home_where_its_files_are(program: str, directory: str) -> None:
-    assert home(Path(program)) == Path(directory)
+def test_a_program_is_at_home_where_its_files_are_and_nobody_elses(
+    program: str, directories: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_libraries", lambda _: ())  # they are asked of a file, and here is none
+    monkeypatch.setenv("HOME", "/srv/users/ben")
+    assert support([Path(program.format(home="/srv/users/ben"))]) == [
+        Path(directory.format(home="/srv/users/ben")) for directory in directories
+    ]
 
 
 def test_a_program_is_found_on_the_path_or_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
