@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import select
 import signal
-from contextlib import suppress
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from labplane import Unavailable, find_program
 ADVICE = "Install VPCS (apt-get install vpcs) or set program in [plugins.vpcs] of labplane.toml."
 OLDEST = Version("0.5b1")
 PATIENCE = 5.0
-LONGEST_BANNER = 64 * 1024
+LONGEST = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Programs:
 
 
 async def _version(path: Path) -> Version:
-    text = await _banner(path)
+    text = await asyncio.to_thread(_banner, path)
     found = re.search(r"version ([0-9a-z.]+)", text)
     try:
         version = Version(found[1].rstrip(".")) if found else None
@@ -69,31 +71,33 @@ async def _version(path: Path) -> Version:
     return version
 
 
-async def _banner(path: Path) -> str:
+def _banner(path: Path) -> str:
+    """What ``-v`` prints, at most `LONGEST` bytes of it; then the program and whatever it started are ended."""
+    output = b""
+    deadline = time.monotonic() + PATIENCE
     try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "-v",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        process = subprocess.Popen(
+            [path, "-v"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     except OSError as error:
         raise Unavailable(f"{path} cannot be executed: {error.strerror}. {ADVICE}") from None
-    assert process.stdout is not None  # noqa: S101 - a pipe
-    output = b""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while len(output) < LONGEST_BANNER and (piece := await process.stdout.read(LONGEST_BANNER)):
+    with process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        pipe = process.stdout.fileno()
+        poll = select.poll()  # unlike select.select it takes descriptors beyond 1023
+        poll.register(pipe, select.POLLIN)
+        try:
+            while len(output) < LONGEST:
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise Unavailable(f"{path} -v did not answer within {PATIENCE:g} seconds. {ADVICE}")
+                piece = os.read(pipe, LONGEST - len(output))
+                if not piece:
+                    break
                 output += piece
-            if len(output) < LONGEST_BANNER:
-                await process.wait()
-    except TimeoutError:
-        raise Unavailable(f"{path} -v did not answer within {PATIENCE:g} seconds. {ADVICE}") from None
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError, TimeoutError):
-                os.killpg(process.pid, signal.SIGKILL)
-                await asyncio.wait_for(process.communicate(), PATIENCE)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # its number is still its own: nobody has waited for it
     return output.decode(errors="replace")

@@ -1,14 +1,18 @@
 """Finding vpcs and its version, with the real program and with scripts that pretend (S-1, Q-1, Q-2, B-21)."""
 
 import asyncio
+import os
+import resource
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
 
+from host import runs
 from labplane import Unavailable
 from labplane_vpcs import program
 from labplane_vpcs.program import Programs
+from support import until
 
 
 def pretend(path: Path, body: str) -> str:
@@ -88,6 +92,46 @@ def test_a_program_that_does_not_answer_is_ended_and_refused(tmp_path: Path, mon
     with pytest.raises(Unavailable, match="did not answer"):
         asyncio.run(Programs().find(name))
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+@pytest.mark.parametrize("first", ["version 0.6", "nothing"])
+def test_of_a_program_that_prints_without_end_only_the_beginning_is_read(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bounded memory, and long before its time is up; it is ended either way."""
+    monkeypatch.setattr(program, "PATIENCE", 60.0)
+    name = pretend(tmp_path / "vpcs", f"echo $$ > {tmp_path}/pid; echo {first}; exec cat /dev/zero")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if first == "nothing":
+        with pytest.raises(Unavailable, match="does not say which version"):
+            asyncio.run(Programs().find(name))
+    else:
+        assert asyncio.run(Programs().find(name)).version == Version("0.6")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024, "KiB"
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+@pytest.mark.parametrize("last", ["exec sleep 1000", "exit 0", "while :; do echo x; sleep 0.01; done"])
+def test_what_it_started_ends_with_it(last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a child that keeps its output open, or a program that answers drop by drop."""
+    monkeypatch.setattr(program, "PATIENCE", 0.3)
+    name = pretend(tmp_path / "vpcs", f"sleep 1000 & echo $! > {tmp_path}/pid; {last}")
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.3 seconds"):
+        asyncio.run(Programs().find(name))
+    child = int((tmp_path / "pid").read_text())
+    until(lambda: not runs(child), "the end of what it started")
+
+
+def test_it_is_asked_in_a_server_with_many_descriptors(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if hard >= 0 else 4096, hard))
+    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert version_of("version 0.6", tmp_path).version == Version("0.6")
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_version_is_asked_once_for_each_file(tmp_path: Path) -> None:
