@@ -111,3 +111,21 @@ def test_no_key_typed_while_it_pings_ends_or_stops_it(door: Door, server: Server
             typist.until(PROMPT)
     assert set(server.children()) == pids
     assert show(server, one)["status"] == "started"
+
+
+@doors
+@pytest.mark.parametrize("pieces", [(b"\r", b"\n"), (b"\r", b"\0"), (b"\r\n",), (b"\r",), (b"\n",)], ids=repr)
+def test_an_enter_is_one_in_whatever_pieces_it_comes(
+    pieces: tuple[bytes, ...], door: Door, server: Server, project: str
+) -> None:
+    vm = linked(server, project)
+    start(server, vm)
+    with door(server, vm) as typist:
+        typist.until(PROMPT)
+        typist.type(b"echo one")
+        typist.until(b"one")  # the echo of the keys: what follows comes in pieces of its own
+        for piece in pieces:
+            typist.type(piece)
+        typist.until(PROMPT)
+        typist.type(b"echo two\r")
+        assert typist.until(b"\ntwo").count(PROMPT) == 0, "no empty line in between"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -15,13 +14,13 @@ from telnetlib3.stream_writer import TelnetWriter
 from telnetlib3.telopt import BRK, DO, EC, ECHO, IP, SGA, WILL
 
 from labplane.consoles.console import Console
+from labplane.consoles.keyboard import Keyboard
 
 BACKLOG = 256 * 1024
 FAREWELL = 0.5
 LINGER = 10.0
 SLICE = 1024
 SUBNEGOTIATION = 64
-ENTER = re.compile(rb"\r[\n\0]?|\n")  # as clients may send it; emulators want one CR
 KEYS = {IP: b"\x03", BRK: b"\x03", EC: b"\x7f"}
 REFUSED_THERE = {bytes([option]) for option in range(256)} - {SGA}
 REFUSED_HERE = REFUSED_THERE - {ECHO}
@@ -49,7 +48,8 @@ class Telnet(BaseServer):
         self._line = cast(asyncio.Transport, transport)
         self._line.set_write_buffer_limits(high=BACKLOG)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        keyboard = self.reader = Keyboard(partial(self._console.typed, self))
+        keyboard = Keyboard(partial(self._console.typed, self))
+        self.reader = KeyReader(keyboard)
         self._negotiator = cast(Negotiator, self.writer)
         for command, key in KEYS.items():
             self._negotiator.set_iac_callback(command, partial(_press, keyboard, key))
@@ -117,19 +117,15 @@ class Telnet(BaseServer):
         self._timer = asyncio.get_running_loop().call_later(seconds, action)
 
 
-class Keyboard(TelnetReader):
-    """What a client typed, passed on at once; Enter, be it CR LF, CR NUL, CR or LF, becomes one CR."""
+class KeyReader(TelnetReader):
+    """The library's stream of a client's bytes without telnet, passed on to a keyboard at once."""
 
-    def __init__(self, typed: Callable[[bytes], None]) -> None:
+    def __init__(self, keyboard: Keyboard) -> None:
         super().__init__()
-        self._typed = typed
-        self._entered = False
+        self._keyboard = keyboard
 
     def feed_data(self, data: bytes) -> None:
-        keys = data[1:] if self._entered and data[:1] in (b"\n", b"\0") else data
-        self._entered = data.endswith(b"\r")
-        if keys:
-            self._typed(ENTER.sub(b"\r", keys))
+        self._keyboard.feed(data)
 
 
 class Negotiator(TelnetWriter):
@@ -156,4 +152,4 @@ class Negotiator(TelnetWriter):
 
 
 def _press(keyboard: Keyboard, key: bytes, _command: bytes) -> None:
-    keyboard.feed_data(key)
+    keyboard.feed(key)

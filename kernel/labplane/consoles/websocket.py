@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from starlette.websockets import WebSocket
 
 from labplane.consoles.console import Console
-from labplane.consoles.telnet import ENTER
+from labplane.consoles.keyboard import Keyboard
 
 BACKLOG = 256 * 1024
 TOO_SLOW = 1013
@@ -70,8 +71,7 @@ class SocketViewer:
 
 async def _type(viewer: SocketViewer, console: Console, websocket: WebSocket) -> None:
     """Pass on what is typed, in binary or text frames, until the viewer leaves."""
+    keyboard = Keyboard(partial(console.typed, viewer))
     while (message := await websocket.receive())["type"] == "websocket.receive":
-        data: bytes = message.get("bytes") or (message.get("text") or "").encode()
-        if data:
-            console.typed(viewer, ENTER.sub(b"\r", data))
+        keyboard.feed(message.get("bytes") or (message.get("text") or "").encode())
     viewer.hang_up()
