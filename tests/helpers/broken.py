@@ -22,7 +22,7 @@ CAUSES = {
     "not-a-plugin": "NotAPlugin is not a subclass of labplane.Plugin",
     "an-instance": "an object of type Trace is not a subclass of labplane.Plugin",
     "misspelt-hook": "there is no hook 'route'; did you mean routes?",
-    "unknown-hook": "there is no hook 'brew_coffee'; the hooks are schemas, routes, drivers, project_dir",
+    "unknown-hook": "there is no hook 'brew_coffee'; the hooks are schemas, routes, drivers, ",
     "unmarked-hook": "routes() is not marked with @labplane.hook",
     "wrong-argument": "application",
     "async-hook": "the hook routes is async",
