@@ -80,7 +80,7 @@ def test_the_server_follows_no_link_out_of_its_directory(server: Server, project
     own = directory(server, vm)
     (own / "vpcs.log").symlink_to(secret)
     (own / "startup.vpc").symlink_to(secret)
-    (own / ".startup.vpc.new").symlink_to(secret)
+    (own / ".labplane-startup.vpc").symlink_to(secret)
     assert show(server, vm)["startup_script"] is None
     start(server, vm)
     nothing(server.http.post(f"{vm}/stop"))

@@ -1,15 +1,16 @@
 """The projects plugin: its routes, the table of open projects, and where each one's files live."""
 
 import asyncio
-import fcntl
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import uuid4
 
 from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook, remove_tree
+from labplane_projects.drafts import drafts_below
+from labplane_projects.lock import Lock
 from labplane_projects.project import MARKER, Project
 
 log = logging.getLogger("labplane.projects")
@@ -25,7 +26,7 @@ class Projects(Plugin):
         super().__init__(lab, config)
         self._projects: dict[str, Project] = {}
         self._location = lab.settings.projects_path
-        self._lock_file: IO[str] | None = None
+        self._directory_lock: Lock | None = None
         lab.at_start(self._start)
         lab.at_end(self._end)
 
@@ -109,6 +110,8 @@ class Projects(Plugin):
             except BaseException:
                 self._forget(project)
                 raise
+            if path.parent != self._location:  # those in it were swept at start
+                await self._sweep(path)
             project.open = True
         return project.to_object(self._location)
 
@@ -175,12 +178,12 @@ class Projects(Plugin):
                 project.settled(await asyncio.to_thread(project.settle, path, temporary))
                 self.lab.moved(project.id)
 
-    async def _clear(self, directory: Path, project_id: str | None = None) -> None:
-        """Remove a directory that no project needs any more; what cannot be removed is told and stays."""
+    async def _clear(self, path: Path, project_id: str | None = None) -> None:
+        """Remove what no project needs any more, a file or a directory; what cannot be removed is told and stays."""
         try:
-            await asyncio.to_thread(remove_tree, directory)
+            await asyncio.to_thread(_remove, path)
         except OSError as error:
-            sentence = f"{error.filename or directory} stays, for it cannot be removed: {error.strerror}."
+            sentence = f"{error.filename or path} stays, for it cannot be removed: {error.strerror}."
             log.warning("%s", sentence)
             self.lab.events.emit("log.warning", {"message": sentence}, project_id)
 
@@ -195,28 +198,33 @@ class Projects(Plugin):
             project.reserved = None
 
     async def _start(self) -> None:
-        """Purge what temporary projects left behind, unless another server works in the same directory."""
+        """Lock the projects directory, then remove from it what an earlier run left: temporary projects and drafts."""
         try:
             await asyncio.to_thread(self._location.mkdir, parents=True, exist_ok=True)
-            self._lock_file = (self._location / ".labplane.lock").open("w")
+            self._directory_lock = await asyncio.to_thread(Lock, self._location)
         except OSError as error:
             raise Conflict(
                 f"{self._location} cannot be the projects directory: {error.strerror}; set projects_dir to another."
             ) from None
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.warning("another labplane works in %s; its temporary projects are left alone", self._location)
-            return
         for marker in self._location.glob(f"*/{MARKER}"):
             log.info("removing the temporary project %s that an earlier run left", marker.parent.name)
             await self._clear(marker.parent)
+        await self._sweep(self._location)
+
+    async def _sweep(self, root: Path) -> None:
+        """Remove the drafts below `root`, which nothing is making any more."""
+        for draft in await asyncio.to_thread(lambda: list(drafts_below(root, _log_unreadable))):
+            log.info("removing %s, which an earlier run left unfinished", draft)
+            await self._clear(draft)
 
     async def _end(self) -> None:
         open_projects = [project for project in self._projects.values() if not project.gone]
-        await asyncio.gather(*(self._close(project, delete=False) for project in open_projects), return_exceptions=True)
-        if self._lock_file is not None:
-            self._lock_file.close()
+        closing = (self._close(project, delete=False) for project in open_projects)
+        for project, error in zip(open_projects, await asyncio.gather(*closing, return_exceptions=True), strict=True):
+            if isinstance(error, Exception):
+                log.error("the project %s is not closed in order: %s", project.id, error)
+        if self._directory_lock is not None:
+            self._directory_lock.release()
 
     def _get(self, project_id: str) -> Project:
         project = self._projects.get(project_id)
@@ -263,3 +271,14 @@ class Projects(Plugin):
 
 def _overlap(one: Path, other: Path) -> bool:
     return one == other or one in other.parents or other in one.parents
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _log_unreadable(error: OSError) -> None:
+    log.warning("%s is not searched for drafts: %s", error.filename, error.strerror)

@@ -118,7 +118,7 @@ def _refuse_directory(directory: Path) -> None:
 
 
 def _replace(directory: Path, content: bytes) -> None:
-    draft = directory / f".{NAME}.new"
+    draft = directory / f".labplane-{NAME}"
     try:
         draft.unlink(missing_ok=True)
         with draft.open("xb") as file:
