@@ -146,10 +146,3 @@ def test_the_version_is_asked_once_for_each_file(tmp_path: Path) -> None:
         assert (await programs.find(name)).version == Version("0.8.2")
 
     asyncio.run(ask_often())
-
-
-def test_a_program_that_prints_without_end_is_ended_and_refused(tmp_path: Path) -> None:
-    """At once: no more of it is read than a banner can have. Its children end with it."""
-    name = pretend(tmp_path / "vpcs", "yes & echo $! > child; yes")
-    with pytest.raises(Unavailable, match="does not say which version of VPCS it is"):
-        asyncio.run(Programs().find(name))
