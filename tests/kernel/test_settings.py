@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labplane.settings import SETTINGS, Settings, SettingsError, read, variables
+from labplane.server.configuration import read, variables
+from labplane.settings import SETTINGS, Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)

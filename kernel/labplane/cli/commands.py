@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labplane import settings as settings_room
 from labplane.cli.options import settings_options
 from labplane.settings import Settings, SettingsError
 
@@ -38,11 +37,12 @@ def main() -> None:
 def serve(config: Path | None, **overrides: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
     from labplane.plugins.loading import PluginError
+    from labplane.server import configuration
     from labplane.server.exposure import Exposed
     from labplane.server.serving import serve as run
 
     def read() -> Settings:
-        return settings_room.read(config, os.environ, overrides)
+        return configuration.read(config, os.environ, overrides)
 
     try:
         run(read)
@@ -121,10 +121,11 @@ def _lab(config: Path | None, plugins_dir: str | None) -> "Kernel":
     """A lab that is not served, silent, in which plugins may fail."""
     from labplane.kernel import Kernel
     from labplane.plugins.files import available
+    from labplane.server import configuration
 
     logging.disable(logging.CRITICAL)
     try:
-        settings = replace(settings_room.read(config, os.environ, {"plugins_dir": plugins_dir}), strict=False)
+        settings = replace(configuration.read(config, os.environ, {"plugins_dir": plugins_dir}), strict=False)
         return Kernel(settings, available(settings))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None

@@ -4,11 +4,12 @@ from labplane.kernel import Kernel
 from labplane.plugins.files import available
 from labplane.plugins.loading import PluginError
 from labplane.server.app import make_app
+from labplane.server.configuration import ENVIRONMENT_PREFIX
+from labplane.server.configuration import read as read_settings
+from labplane.server.configuration import variables as settings_variables
 from labplane.server.exposure import Exposed
 from labplane.server.serving import serve, set_up_logging
-from labplane.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
-from labplane.settings import read as read_settings
-from labplane.settings import variables as settings_variables
+from labplane.settings import Settings, SettingsError
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
