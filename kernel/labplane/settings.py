@@ -4,8 +4,8 @@ Their schemas, the variables, the options of ``labplane serve``, the settings th
 docs/settings.md are derived from its fields. They are read by server/configuration.py.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
@@ -49,17 +49,11 @@ class Setting:
 
 
 def setting(
-    default: T | Callable[[], T],
-    meaning: str,
-    option: str = "",
-    *,
-    reload: bool = False,
-    secret: bool = False,
-    **schema: Any,
+    default: T, meaning: str, option: str = "", *, reload: bool = False, secret: bool = False, **schema: Any
 ) -> T:
     """A field of `Settings`, whose type gives its schema, to which `schema` adds keywords.
 
-    default: the value, or what makes it when it is needed.
+    default: the value, or a function, typed as the value, that makes it anew for each `Settings`.
     secret:  keeps the value out of logs.
     """
     given: Any = {"default_factory": default} if callable(default) else {"default": default}
@@ -113,9 +107,7 @@ class Settings:
     console_ports: str = setting("2000-5000", "TCP ports for consoles", "--console-ports A-B", reload=True)
     udp_ports: str = setting("10000-20000", "UDP ports for links", "--udp-ports A-B", reload=True)
     api_version: str = setting("auto", "what GET /v1/version answers", "--api-version", reload=True)
-    max_body: int = setting(
-        16 * _MIB, "longest request body in bytes, 1 to 32 MiB", reload=True, minimum=_MIB, maximum=32 * _MIB
-    )
+    max_body: int = setting(16 * _MIB, "longest request body in bytes", reload=True, minimum=_MIB, maximum=32 * _MIB)
     max_depth: int = setting(MAX_DEPTH, "deepest nesting of a request body", reload=True, minimum=8, maximum=MAX_DEPTH)
     max_head: int = setting(64 * 1024, "longest head of a request in bytes; beyond it 431", minimum=4096)
     max_frame: int = setting(_MIB, "longest frame of a WebSocket in bytes", minimum=4096)
@@ -125,12 +117,8 @@ class Settings:
     max_vms: int = setting(1000, "VMs of one project", reload=True)
     head_seconds: int = setting(20, "after that a request whose head is not complete is refused (408)")
     stall_seconds: int = setting(60, "after that a client that sends or reads nothing more is hung up")
-    unclaimed_udp_seconds: int = setting(
-        3600, "after that a UDP port of POST /v1/ports/udp that no link uses is free again", reload=True
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "how much is logged, on stderr", "--log-level"
-    )
+    unclaimed_udp_seconds: int = setting(3600, "after that a UDP port that no link uses is free again", reload=True)
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "how much is logged", "--log-level")
     access_log: bool = setting(False, "log each request", "--access-log/--no-access-log")
     strict: bool = setting(False, "do not start when a plugin fails to load", "--strict/--lenient")
     only_plugins: tuple[str, ...] = setting((), "load these plugins and no others", "--only-plugins A,B")
@@ -151,7 +139,9 @@ class Settings:
     user: str | None = setting(None, "the user as whom emulators run, when the server is root")
     driver_seconds: int = setting(60, "after that a driver's work on a VM is cancelled", reload=True)
     disabled: tuple[str, ...] = setting((), "names of plugins that are not even imported")
-    plugins: Mapping[str, Mapping[str, Any]] = setting(dict, "a table of settings for each plugin", reload=True)
+    plugins: Mapping[str, Mapping[str, Any]] = setting(
+        cast(Any, dict), "a table of settings for each plugin", reload=True
+    )
     source: str = "the settings"
 
     @property
@@ -164,12 +154,8 @@ class Settings:
 
     @property
     def projects_path(self) -> Path:
-        """The absolute directory below which projects live. Raises SettingsError when it cannot be one."""
-        try:
-            return expanded("projects_dir", self.projects_dir).resolve()
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SettingsError(f"'projects_dir': {self.projects_dir[:200]!r} cannot be used: {reason}") from None
+        """The absolute directory below which projects live. Raises SettingsError."""
+        return Path(os.path.realpath(expanded("projects_dir", self.projects_dir)))  # which no loop of links makes fail
 
 
 def expanded(name: str, path: str) -> Path:
@@ -177,20 +163,16 @@ def expanded(name: str, path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise SettingsError(
-            f"'{name}': the home directory in {path[:200]} is not known; give an absolute path, or set HOME"
-        ) from None
+        advice = "give an absolute path, or set HOME"
+        raise SettingsError(f"'{name}': the home directory in {path[:200]} is not known; {advice}") from None
 
 
-def _schema(kind: Any, keywords: Schema) -> Schema:
-    return {**(_SCHEMAS.get(kind) or {"enum": list(get_args(kind))}), **keywords}
+def _row(one: Field[Any]) -> Setting:
+    row: Setting = one.metadata["row"]
+    return replace(row, schema={**(_SCHEMAS.get(one.type) or {"enum": list(get_args(one.type))}), **row.schema})
 
 
-SETTINGS: Mapping[str, Setting] = {
-    one.name: replace(one.metadata["row"], schema=_schema(one.type, one.metadata["row"].schema))
-    for one in fields(Settings)
-    if "row" in one.metadata
-}
+SETTINGS: Mapping[str, Setting] = {one.name: _row(one) for one in fields(Settings) if one.metadata}
 Settings.FIXED = tuple(name for name, row in SETTINGS.items() if not row.reload)
 
 

@@ -292,7 +292,7 @@ def test_without_a_home_the_settings_are_read_and_a_place_that_needs_it_is_one_s
         _ = read().projects_path
 
 
-@pytest.mark.parametrize("path", ["a\0b", "~no_such_user/labs"])
+@pytest.mark.parametrize("path", ["~no_such_user/labs", "~no_such_user"])
 def test_a_projects_directory_that_can_be_none_is_one_sentence(path: str) -> None:
     with pytest.raises(SettingsError, match="'projects_dir': "):
         _ = Settings(projects_dir=path).projects_path

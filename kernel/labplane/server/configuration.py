@@ -65,11 +65,9 @@ def default_config() -> Path | None:
 def variables(environment: Mapping[str, str]) -> Mapping[str, str]:
     """The settings among the variables, by the setting's name."""
     return {
-        variable.removeprefix(ENVIRONMENT_PREFIX).lower(): text
-        for variable, text in sorted(environment.items())
-        if variable.startswith(ENVIRONMENT_PREFIX)
-        and variable not in NOT_SETTINGS
-        and not _of_a_service(variable, text)
+        one.removeprefix(ENVIRONMENT_PREFIX).lower(): text
+        for one, text in sorted(environment.items())
+        if one.startswith(ENVIRONMENT_PREFIX) and one not in NOT_SETTINGS and not _of_a_service(one, text)
     }
 
 
