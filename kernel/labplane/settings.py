@@ -4,6 +4,7 @@ Their schemas, the variables, the options of ``labplane serve``, the settings th
 docs/settings.md are derived from its fields. They are read by server/configuration.py.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path

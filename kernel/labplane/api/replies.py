@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -16,6 +17,10 @@ class JSONReply(Response):
     """`content` as JSON, indented by four spaces, keys sorted."""
 
     media_type = "application/json"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        super().init_headers(headers)
+        self.raw_headers.append((b"x-content-type-options", b"nosniff"))  # no browser may take the reply for a page
 
     def render(self, content: Any) -> bytes:
         try:
