@@ -92,6 +92,10 @@ class Busy(LabError):
 
     status = 503
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "1"}
+
 
 class TooLarge(LabError):
     """413: the body is longer than the ``max_body`` setting."""

@@ -113,6 +113,9 @@ class Settings:
     max_head: int = setting(64 * 1024, "longest head of a request in bytes; beyond it 431", minimum=4096)
     max_frame: int = setting(_MIB, "longest frame of a WebSocket in bytes", minimum=4096)
     max_connections: int = setting(1000, "HTTP connections at once; beyond it 503")
+    max_peer_connections: int = setting(
+        500, "HTTP connections of one address at once, of a /64 for IPv6; beyond it 503. A proxy is one address"
+    )
     max_requests: int = setting(1000, "HTTP requests at once, streams included; beyond it 503")
     max_viewers: int = setting(64, "viewers of one console at once, from its VM's next start on", reload=True)
     max_vms: int = setting(1000, "VMs of one project", reload=True)

@@ -79,6 +79,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "max_head": ("4096", "4096", 4096),
         "max_frame": ("4096", "4096", 4096),
         "max_connections": ("1", "1", 1),
+        "max_peer_connections": ("1", "1", 1),
         "max_requests": ("1", "1", 1),
         "max_viewers": ("1", "1", 1),
         "max_vms": ("1", "1", 1),

@@ -7,10 +7,11 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from labplane.api.replies import envelope
-from labplane.errors import BadRequest, Busy, HeadTooLarge, LabError, TooSlow
-from labplane.server.limits import Limits, StallTimer
+from labplane.errors import BadRequest, HeadTooLarge, LabError, TooSlow
+from labplane.server.limits import ConnectionCount, Limits, StallTimer, peer_of
 
 LINGER_SECONDS = 2.0
+ONCE = (b"host", b"origin", b"authorization", b"content-length", b"transfer-encoding", b"expect")
 
 
 class Connection(HttpToolsProtocol):
@@ -23,9 +24,13 @@ class Connection(HttpToolsProtocol):
 
     _stall_timer: StallTimer
 
-    def __init__(self, limits: Limits, **given: Any) -> None:
+    def __init__(self, limits: Limits, count: ConnectionCount, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
+        self._count = count
+        self._peer: str | None = None
+        self._bytes_without_body = 0  # read of an incomplete body since its last byte: sizes of chunks, or trailers
+        self._read_body = False
         self._head_bytes = 0  # an upper bound of the bytes of the incomplete head
         self._shared_bytes = 0  # those of them that may belong to the request before it
         self._may_be_too_large = False
@@ -39,8 +44,12 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
         self._stall_timer = StallTimer(transport, self._limits.stall_seconds)
-        if len(self.connections) > self._limits.connections:
-            self._refuse(Busy(f"This server takes {self._limits.connections} connections at once. Try again later."))
+        self._peer = peer_of(transport)
+        self._count.add(self._peer)
+        if self._count.is_flooded():
+            transport.abort()
+        elif (refusal := self._count.refusal(self._peer)) is not None:
+            self._refuse(refusal)
         else:
             self._set_timer(for_head=True)
 
@@ -48,6 +57,8 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         self._stall_timer.stop()
         self._disconnect_cycle()
+        self._count.remove(self._peer)
+        self._unset_keepalive_if_required()  # which uvicorn leaves for 75 seconds when the client reset the connection
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -56,6 +67,7 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes + len(data) > self._limits.head:
             self._may_be_too_large = True
         before = self._whole_scope
+        self._read_body = False
         HttpToolsProtocol.data_received(self, data)
         if self._refusal is not None:
             return
@@ -66,7 +78,11 @@ class Connection(HttpToolsProtocol):
                 self._stop_timer()
         elif self._is_in_body():
             self._head_bytes = self._shared_bytes = 0
-            self._set_timer(for_head=False)
+            self._bytes_without_body = 0 if self._read_body else self._bytes_without_body + len(data)
+            if self._bytes_without_body > self._limits.head:
+                self._refuse(HeadTooLarge(f"The trailers of the request are larger than {self._limits.head} bytes."))
+            else:
+                self._set_timer(for_head=False)
         else:
             if self._whole_scope is before:
                 self._head_bytes += len(data)
@@ -76,6 +92,16 @@ class Connection(HttpToolsProtocol):
                 self._refuse(self._too_large())
             elif self._timer is None or not self._timer_is_for_head:
                 self._set_timer(for_head=True)
+
+    def on_headers_complete(self) -> None:
+        HttpToolsProtocol.on_headers_complete(self)
+        if self.cycle is not None and self.cycle.scope is self.scope:
+            # What uvicorn appends after this are trailers, which no one may take for headers (RFC 9110, 6.5.1).
+            self.headers = _DROPPED
+
+    def on_body(self, body: bytes) -> None:
+        self._read_body = True
+        HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         self._whole_scope = self.scope
@@ -97,9 +123,14 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         if self._is_too_large(self.url, self.headers):
             self._refuse(self._too_large())
+        elif (fault := _fault_in(self.scope)) is not None:
+            self._refuse(BadRequest(fault))
+        elif any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            self._refuse(BadRequest("A WebSocket's handshake has no body."))
         elif self._is_answering():
             self._refuse(BadRequest("A WebSocket has to wait for the replies to the requests before it."))
         else:
+            self._count.remove(self._peer)  # the WebSocket counts itself
             super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
@@ -119,6 +150,8 @@ class Connection(HttpToolsProtocol):
             scope = cycle.scope
             if self._is_too_large(scope["raw_path"] + scope["query_string"], scope["headers"]):
                 app, cycle.keep_alive = envelope(self._too_large()), False
+        if app is self.app and (fault := _fault_in(cycle.scope)) is not None:
+            app, cycle.keep_alive = envelope(BadRequest(fault)), False
         if not cycle.keep_alive:
             cycle.transport = cast(Any, _LastReplyTransport(self.transport, self._close_after_reply))
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
@@ -216,3 +249,29 @@ class _LastReplyTransport:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = close
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    """A list of headers that stays empty."""
+
+    def append(self, _header: tuple[bytes, bytes]) -> None:
+        pass
+
+
+_DROPPED = _Dropped()
+
+
+def _fault_in(scope: Any) -> str | None:
+    """What is wrong with the headers of a request, so that two readers could take it for two things; None if nothing.
+
+    RFC 9112, 3.2 (Host) and RFC 9110, 5.3 (headers that are no lists).
+    """
+    names = [name for name, _ in scope["headers"]]
+    if b"host" not in names and scope["http_version"] == "1.1":
+        return "A request of HTTP/1.1 needs a Host header."
+    if len(names) == len(set(names)):
+        return None
+    for name in ONCE:
+        if names.count(name) > 1:
+            return f"The request has more than one {name.decode().title()} header."
+    return None

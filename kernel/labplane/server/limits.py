@@ -1,6 +1,8 @@
 """Limits for clients: of a connection, of waiting for a client that does not read, of all requests together."""
 
 import asyncio
+import ipaddress
+from collections import Counter
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,16 +15,67 @@ from labplane.errors import Busy
 class Limits:
     """The limits of connections.
 
-    connections:   how many there may be at once.
+    connections:   how many there may be at once; TLS handshakes count.
+    of_one_peer:   how many of them one address may have; a network of /64 counts as one address of IPv6.
     head:          bytes of a request before its body.
     head_seconds:  from the first byte of a head, or from the connection's beginning, to the last byte.
     stall_seconds: without a further byte of an incomplete body, or with a reply that the client does not read.
     """
 
     connections: int
+    of_one_peer: int
     head: int
     head_seconds: float
     stall_seconds: float
+
+
+class ConnectionCount:
+    """The connections that there are, in all and of each peer. A peer is an address as a socket gives it, or None."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._all = 0
+        self._by_peer: Counter[str] = Counter()
+
+    def add(self, peer: str | None) -> None:
+        self._all += 1
+        if peer is not None:
+            self._by_peer[_network(peer)] += 1
+
+    def remove(self, peer: str | None) -> None:
+        self._all -= 1
+        if peer is not None:
+            self._by_peer[_network(peer)] -= 1
+            if not self._by_peer[_network(peer)]:
+                del self._by_peer[_network(peer)]
+
+    def refusal(self, peer: str | None) -> Busy | None:
+        """Why the newest connection, which `peer` made, is one too many; None when it is not."""
+        if self._all > self._limits.connections:
+            return Busy(f"This server takes {self._limits.connections} connections at once. Try again later.")
+        most = self._limits.of_one_peer
+        if peer is not None and self._by_peer[_network(peer)] > most:
+            return Busy(
+                f"This server takes {most} connections of one address at once. Try again later, or start it with "
+                "a higher 'max_peer_connections'."
+            )
+        return None
+
+    def is_flooded(self) -> bool:
+        """Whether there are so many connections, refused ones among them, that a further one gets no reply."""
+        return self._all > 2 * self._limits.connections
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str | None:
+    """The address of the client; None over a Unix socket."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) and name else None
+
+
+def _network(peer: str) -> str:
+    if ":" not in peer:
+        return peer
+    return str(ipaddress.ip_network((peer.partition("%")[0], 64), strict=False))
 
 
 class StallTimer:

@@ -24,7 +24,7 @@ from labplane.server import exposure
 from labplane.server.app import make_app
 from labplane.server.auth import token_in
 from labplane.server.connections import Connection
-from labplane.server.limits import Limits
+from labplane.server.limits import ConnectionCount, Limits
 from labplane.server.listening import address, file_of, listen
 from labplane.server.websocket import WebSocketConnection
 from labplane.settings import Settings, SettingsError, expanded
@@ -57,6 +57,8 @@ def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object
 def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
     lab = Kernel(settings, available(settings))
     lab.read_settings = read
+    limits = _limits(settings)
+    count = ConnectionCount(limits)
     config = uvicorn.Config(
         make_app(lab, _token(settings), started=True),
         lifespan="on",
@@ -68,8 +70,8 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
-        http=cast(Any, partial(Connection, _limits(settings))),
-        ws=cast(Any, partial(WebSocketConnection, _limits(settings))),
+        http=cast(Any, partial(Connection, limits, count)),
+        ws=cast(Any, partial(WebSocketConnection, limits, count)),
         ws_max_size=settings.max_frame,
         ssl_certfile=settings.certfile,
         ssl_keyfile=settings.keyfile,
@@ -124,7 +126,13 @@ class _Server(uvicorn.Server):
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_connections, settings.max_head, settings.head_seconds, settings.stall_seconds)
+    return Limits(
+        settings.max_connections,
+        settings.max_peer_connections,
+        settings.max_head,
+        settings.head_seconds,
+        settings.stall_seconds,
+    )
 
 
 def _token(settings: Settings) -> str | None:

@@ -16,14 +16,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from labplane.server.connections import Connection
-from labplane.server.limits import Limits
+from labplane.server.limits import ConnectionCount, Limits
 from labplane.server.websocket import WebSocketConnection
 
 HANDSHAKE = (
     b"GET /flood HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-LIMITS = Limits(connections=10, head=4096, head_seconds=20, stall_seconds=0.5)
+LIMITS = Limits(connections=10, of_one_peer=10, head=4096, head_seconds=20, stall_seconds=0.5)
 SIZE = 300_000
 
 
@@ -40,14 +40,15 @@ class Roomy(Connection):
 async def serving(
     *routes: Route | WebSocketRoute, http: type[Connection] = Connection
 ) -> AsyncIterator[uvicorn.Server]:
+    count = ConnectionCount(LIMITS)
     config = uvicorn.Config(
         Starlette(routes=routes),
         port=0,
         log_config=None,
         timeout_keep_alive=cast(int, 0.2),
         timeout_graceful_shutdown=1,
-        http=cast(Any, partial(http, LIMITS)),
-        ws=cast(Any, partial(WebSocketConnection, LIMITS)),
+        http=cast(Any, partial(http, LIMITS, count)),
+        ws=cast(Any, partial(WebSocketConnection, LIMITS, count)),
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
