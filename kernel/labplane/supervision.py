@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -19,8 +20,42 @@ log = logging.getLogger("labplane")
 BLOCKING_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 WATCH_SECONDS = 1.0
+FRESH_SECONDS = 0.005
 
 Result = TypeVar("Result")
+
+
+class RunDelay:
+    """How long one thread, the one that calls `begin`, has waited for a processor that others had."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._read_at = -FRESH_SECONDS
+        self._latest = 0.0
+
+    def begin(self) -> None:
+        """Open what Linux tells of the calling thread; where it tells nothing, nothing is ever waited for."""
+        with suppress(OSError):
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def end(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def seconds(self) -> float:
+        """The time waited so far."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._latest = int(os.pread(self._file, 100, 0).split()[1]) / 1e9
+        return self._latest
+
+    def before(self, now: float) -> float:
+        """The time waited until `now`, or a few milliseconds earlier: reading it takes longer than most steps."""
+        if now - self._read_at > FRESH_SECONDS:
+            self._read_at = now
+            self.seconds()
+        return self._latest
 
 
 class Supervisor:
@@ -32,15 +67,18 @@ class Supervisor:
     A call that raises anything but a LabError, or that takes longer than `limit`, ends as a Fault that names the
     plugin. One that takes too long is cancelled; it has `GRACE_SECONDS` to clean up, then it is abandoned. One that
     keeps the event loop from everybody else for more than `BLOCKING_SECONDS` is logged, when it is over and already
-    meanwhile.
+    meanwhile. The time in which the loop's thread itself waited for a processor is no plugin's.
     """
 
     def __init__(self, limit: Callable[[], float], events: Events) -> None:
         self._limit = limit
         self._events = events
-        self._steps: list[tuple[Report, str, float]] = []  # that are on the processor, the innermost last
+        self._steps: list[tuple[Report, str, float, float]] = []  # that are on the processor, the innermost last
         self._accounted = 0.0
+        self._waited = 0.0  # of what is accounted for
+        self._delay = RunDelay()
         self._over = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     async def call(
         self,
@@ -107,8 +145,9 @@ class Supervisor:
     def step(self, report: Report, what: str) -> Iterator[None]:
         """Measure what is done meanwhile without giving way, without what inner steps account for."""
         began = time.perf_counter()
-        before = self._accounted
-        self._steps.append((report, what, began))
+        before, waited_before = self._accounted, self._waited
+        delay = self._delay.before(began)
+        self._steps.append((report, what, began, delay))
         try:
             yield
         finally:
@@ -117,23 +156,33 @@ class Supervisor:
             own = took - (self._accounted - before)
             self._accounted = before + took
             if own > BLOCKING_SECONDS:
+                waited = self._delay.seconds() - delay
+                own -= max(0.0, waited - (self._waited - waited_before))
+                self._waited = waited_before + waited
+            if own > BLOCKING_SECONDS:
                 report.blame(f"{what}: blocked the server for {own * 1000:.0f} ms")
                 log.warning("%s: %s blocked the server for %.0f ms", report, what, own * 1000)
 
     def watch(self) -> None:
         """Begin to look, from a thread, for what blocks the event loop of the calling thread right now."""
-        threading.Thread(target=self._watch, args=[threading.get_ident()], name="watch", daemon=True).start()
+        self._delay.begin()
+        self._watcher = threading.Thread(target=self._watch, args=[threading.get_ident()], name="watch", daemon=True)
+        self._watcher.start()
 
     def unwatch(self) -> None:
         """End what `watch` began."""
         self._over.set()
+        if self._watcher is not None:
+            self._watcher.join()  # it reads what is closed now
+        self._delay.end()
 
     def _watch(self, thread: int) -> None:
         told = 0.0
         while not self._over.wait(WATCH_SECONDS):
             with suppress(IndexError):
-                report, what, began = self._steps[-1]
-                if began != told and time.perf_counter() - began > WATCH_SECONDS:
+                report, what, began, delay = self._steps[-1]
+                waited = self._delay.seconds() - delay
+                if began != told and time.perf_counter() - began - waited > WATCH_SECONDS:
                     told = began
                     stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
                     log.error("%s: %s is blocking the server. It is here:\n%s", report, what, stack)
