@@ -156,6 +156,8 @@ class Kernel(Lab):
             self.events.close()
             self.supervisor.unwatch()
             self.terminals.kill_all()
+            self.udp.close()
+            self.consoles.close()
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document of the lab's routes, in JSON types."""

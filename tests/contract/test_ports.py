@@ -149,6 +149,59 @@ def test_a_port_of_another_project_cannot_be_used(small_server: Server, project:
     nothing(small_server.http.delete(other))
 
 
+@pytest.mark.parametrize("mine", [0, 1])
+@pytest.mark.parametrize("theirs", ["the other one", "a port of theirs", "nothing"])
+def test_ports_of_no_project_wire_no_two_projects_together(
+    small_server: Server, project: str, mine: int, theirs: str
+) -> None:
+    """U-1: whoever plugs the first of two, in that project they stay; a stranger's guess makes no link to it."""
+    ports = [allocate(small_server) for _ in range(2)]
+    one, other = ports[mine], ports[1 - mine]
+    stranger = small_server.project()
+    far = {"the other one": other, "a port of theirs": allocate(small_server, stranger), "nothing": 9}[theirs]
+    assert small_server.link(small_server.vm(stranger), one, far).status_code == 201
+    vms = small_server.vm(project), small_server.vm(project)
+    assert "held by vpcs" in refusal(small_server.link(vms[0], one, other), 409)
+    message = refusal(small_server.link(vms[1], other, one), 409)
+    assert "of another project" in message or "held by project" in message
+    nothing(small_server.http.delete(stranger))
+    for vm, lport, rport in ((vms[0], one, other), (vms[1], other, one)):
+        reply = small_server.link(vm, lport, rport)
+        assert reply.status_code == 201, reply.text
+
+
+def test_a_port_of_no_project_that_a_link_names_is_kept_for_its_other_end(small_server: Server, project: str) -> None:
+    """U-1: from the first end on, until the project is closed."""
+    one, other = allocate(small_server), allocate(small_server)
+    assert small_server.link(small_server.vm(project), one, other, "localhost").status_code == 201
+    stranger = small_server.project()
+    vm = small_server.vm(stranger)
+    for rport in (one, 9):
+        assert "held by project" in refusal(small_server.link(vm, other, rport), 409)
+    nothing(small_server.http.delete(stranger))
+    assert small_server.link(small_server.vm(project), other, one).status_code == 201
+
+
+def test_a_port_of_no_project_is_not_kept_for_a_link_to_that_number_of_another_host(
+    small_server: Server, project: str
+) -> None:
+    """U-1: every server counts from 10000 on."""
+    one, other = allocate(small_server), allocate(small_server)
+    assert small_server.link(small_server.vm(project), one, other, "192.0.2.7").status_code == 201
+    stranger = small_server.project()
+    assert small_server.link(small_server.vm(stranger), other, one, "192.0.2.7").status_code == 201
+    nothing(small_server.http.delete(stranger))
+
+
+def test_two_projects_are_linked_by_ports_that_each_asked_for(small_server: Server, project: str) -> None:
+    """U-2: on purpose, they may be."""
+    other = small_server.project()
+    ports = allocate(small_server, project), allocate(small_server, other)
+    assert small_server.link(small_server.vm(project), *ports).status_code == 201
+    assert small_server.link(small_server.vm(other), *ports[::-1]).status_code == 201
+    nothing(small_server.http.delete(other))
+
+
 def test_a_refused_nio_keeps_the_old_port(small_server: Server, project: str) -> None:
     """E-3, N-5: and takes no new one."""
     one, two = small_server.vm(project, "one"), small_server.vm(project, "two")

@@ -88,6 +88,8 @@ def test_the_relay_port_of_a_running_vm_can_be_allocated(tmp_path: Path) -> None
         numbers = [shown(server.http.post(f"{project}/ports/udp"), 201)["udp_port"] for _ in range(9)]
         assert numbers == [server.udp[0] + n for n in range(1, 10)]
         after_the_attempt(server)
+        assert not _bindable(server.udp[0] + RELAY), "the port is not kept for who asked for it"
+        nothing(server.http.delete(project))
         until(lambda: _bindable(server.udp[0] + RELAY), "the relay's port to be free on the host")
 
 

@@ -5,11 +5,13 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from expect import nothing, refusal
+from expect import nothing, refusal, shown
 from host import command_line, runs, suspend, taken, tcp_listeners, tcp_listeners_of, timer_slack, udp_ports_of
 from machines import directory, linked, show, start, together
 from support import Server, Viewer, until
@@ -103,40 +105,51 @@ def test_vms_start_at_once(server: Server, project: str) -> None:
 # What can go wrong
 
 
+def is_kept(number: int, kind: socket.SocketKind) -> bool:
+    """Whether no program gets that port, at any address, even if it would share it."""
+    for address, shares in product(("0.0.0.0", "127.0.0.1"), (0, 1)):
+        with socket.socket(socket.AF_INET, kind) as stranger, suppress(OSError):
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shares)
+            stranger.bind((address, number))
+            return False
+    return True
+
+
+def test_no_stranger_gets_the_ports_of_a_vm(server: Server, project: str) -> None:
+    """U-3, M-3: from the moment when it has them to its end, whether it runs or not."""
+    vm = server.vm(project)
+    lport, console = shown(server.http.post(f"{project}/ports/udp"), 201)["udp_port"], show(server, vm)["console"]
+
+    def kept() -> list[bool]:
+        return [is_kept(lport, socket.SOCK_DGRAM), is_kept(console, socket.SOCK_STREAM)]
+
+    assert kept() == [True, True]
+    assert server.link(vm, lport, 9).status_code == 201
+    for _ in range(2):
+        assert kept() == [True, True]
+        start(server, vm)
+        assert kept() == [True, True]
+        nothing(server.http.post(f"{vm}/stop"))
+    os.kill(start(server, vm), signal.SIGKILL)
+    until(lambda: show(server, vm)["status"] == "stopped", "the end of the VM")
+    assert kept() == [True, True]
+    nothing(server.http.delete(vm))
+    assert kept() == [False, False]
+
+
 def test_an_lport_that_a_stranger_has_is_a_conflict(server: Server, vm: str) -> None:
-    """S-3, B-10: and nothing of the VM is left, process, console or state."""
-    console = show(server, vm)["console"]
+    """N-5: and the link stays as it was."""
     for address in ("0.0.0.0", "127.0.0.1"):
-        with taken(server.udp[0], socket.SOCK_DGRAM, address):
-            refusal(server.http.post(f"{vm}/start"), 409)
-            assert server.children() == []
-            assert console not in tcp_listeners_of(server.process.pid)
-            assert show(server, vm)["status"] == "stopped"
+        with taken(server.udp[0] + 1, socket.SOCK_DGRAM, address):
+            refusal(server.link(vm, server.udp[0] + 1, 9), 409)
     assert udp_ports_of(start(server, vm)) == {server.udp[0]}
-
-
-def test_a_reload_that_meets_a_stranger_leaves_a_stopped_vm(server: Server, vm: str) -> None:
-    """S-6, S-3."""
-    with taken(server.udp[0], socket.SOCK_DGRAM):
-        refusal(server.http.post(f"{vm}/reload"), 409)
-    assert show(server, vm)["status"] == "stopped"
-    start(server, vm)
-
-
-def test_a_console_that_a_stranger_has_is_a_conflict(server: Server, vm: str) -> None:
-    """S-3, M-4, B-10: no process is left."""
-    with taken(show(server, vm)["console"], address="127.0.0.1"):
-        refusal(server.http.post(f"{vm}/start"), 409)
-    assert server.children() == []
-    assert show(server, vm)["status"] == "stopped"
-    start(server, vm)
 
 
 # Stop, reload, the end
 
 
-def test_stop_ends_the_process_and_frees_its_ports(server: Server, vm: str) -> None:
-    """S-5, B-11: when it answers, both can be bound again; and it may be repeated."""
+def test_stop_ends_the_process_and_takes_its_ports_back(server: Server, vm: str) -> None:
+    """S-5, B-11: when it answers, no program has them; and it may be repeated."""
     console = show(server, vm)["console"]
     nothing(server.http.post(f"{vm}/stop", json={}))
     for _ in range(3):
@@ -146,8 +159,8 @@ def test_stop_ends_the_process_and_frees_its_ports(server: Server, vm: str) -> N
             nothing(server.http.post(f"{vm}/stop", json={}))
             assert not runs(pid)
             viewer.until_closed()
-        with taken(server.udp[0], socket.SOCK_DGRAM):
-            assert console not in tcp_listeners_of(server.process.pid)
+        assert server.udp[0] not in [port for child in server.children() for port in udp_ports_of(child)]
+        assert console not in tcp_listeners_of(server.process.pid)
         assert show(server, vm)["status"] == "stopped"
     nothing(server.http.post(f"{vm}/stop", json={}))
 

@@ -206,7 +206,7 @@ def test_a_new_link_that_cannot_be_had_leaves_the_old_one_at_work(
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("0.0.0.0", 0))
         taken = stranger.getsockname()[1]
-        words = f"The UDP port {taken} of switch 'S'"
+        words = f"The UDP port {taken} is in use by another program"
         assert words in refusal(plug(server, switch, 1, taken, 9))
         assert words in refusal(plug(server, switch, 5, taken, 9))
     assert "cannot be linked to 127.255.255.255:9" in refusal(
@@ -224,16 +224,16 @@ def test_a_start_that_fails_opens_nothing(server: Server, project: str) -> None:
     lports = [udp_port(server, project) for _ in range(3)]
     for number, lport in enumerate(lports):
         assert plug(server, switch, number, lport, 9).status_code == 201
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.bind(("0.0.0.0", lports[2]))
-        message = refusal(server.http.post(f"{switch}/start"))
-        assert f"The UDP port {lports[2]} of switch 'S'" in message
-        assert "in use by another program; link it with another lport" in message
-        assert server.http.get(switch).json()["status"] == "stopped"
-        assert port_is_free(lports[0], socket.SOCK_DGRAM)
-        assert port_is_free(lports[1], socket.SOCK_DGRAM)
-    do(server, switch, "start")
-    do(server, switch, "stop")
+    assert plug(server, switch, 2, lports[2], 9, "127.255.255.255").status_code == 201
+    before = server.descriptors()
+    assert "cannot be linked to 127.255.255.255:9" in refusal(server.http.post(f"{switch}/start"))
+    assert server.http.get(switch).json()["status"] == "stopped"
+    assert len(server.descriptors()) == len(before)
+    assert plug(server, switch, 2, lports[2], 9).status_code == 201
+    for action in ("start", "stop"):
+        do(server, switch, action)
+        assert not any(port_is_free(lport, socket.SOCK_DGRAM) for lport in lports)
+    assert server.http.delete(switch).status_code == 204
     assert all(port_is_free(lport, socket.SOCK_DGRAM) for lport in lports)
 
 

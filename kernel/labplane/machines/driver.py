@@ -12,6 +12,7 @@ from labplane.emulators.confinement import Needs
 from labplane.emulators.session import CONFINED, Session
 from labplane.emulators.users import give
 from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
+from labplane.machines.udp_ends import hand_over
 from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
 
@@ -168,7 +169,8 @@ class ConsoleDriver(Driver):
         port, host = vm.console, self.lab.settings.console_host
         await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
         try:
-            await session.listener.listen(host, port)
+            with self.lab.consoles.shared(port):
+                await session.listener.listen(host, port)
         except OSError as error:
             raise Conflict(
                 f"The console port {port} of {vm} cannot be opened on {host}: {os.strerror(error.errno or 0)}. "
@@ -237,6 +239,7 @@ class ProcessDriver(ConsoleDriver):
             raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
         settings = self.lab.settings
         needs = self.needs(vm) if self.confined and settings.sandbox != "off" else None
+        await hand_over(vm)
         try:
             if self.lab.user is not None:
                 await asyncio.to_thread(give, vm.dir, self.lab.user)

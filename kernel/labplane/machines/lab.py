@@ -16,7 +16,7 @@ from labplane.machines import lifecycle
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.vm import VM, VMs, directory_of
-from labplane.net.ports import PortPool, tcp_free, udp_free
+from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
 from labplane.validation.schemas import Schema
 
@@ -43,8 +43,8 @@ class Lab(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.vms = VMs()
-        self.udp = PortPool("UDP port", *settings.udp_range, udp_free, settings.unclaimed_udp_seconds)
-        self.consoles = PortPool("console port", *settings.console_range, tcp_free)
+        self.udp = PortPool("UDP port", *settings.udp_range, bind_udp, settings.unclaimed_udp_seconds)
+        self.consoles = PortPool("console port", *settings.console_range, bind_tcp)
         self.terminals = Terminals()
         self.user = _emulators_user(settings)
         self.events = Events()

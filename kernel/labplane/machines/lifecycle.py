@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.driver import ProcessDriver
+from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
 from labplane.net.rhost import resolve_rhost
@@ -150,7 +152,8 @@ async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
     if vm.session is None:
         raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
     try:
-        await stack.enter_async_context(vm.session.listener.moved(vm.lab.settings.console_host, port))
+        with vm.lab.consoles.shared(port):
+            await stack.enter_async_context(vm.session.listener.moved(vm.lab.settings.console_host, port))
     except OSError:
         raise Conflict(f"The console port {port} is in use by another program.") from None
 
@@ -163,10 +166,13 @@ async def start(vm: VM) -> None:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
     try:
         await vm.supervised(vm.driver.check())
+        if not isinstance(vm.driver, ProcessDriver):  # which waits until it starts the program
+            await hand_over(vm)
         await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
             await vm.session.close()
+        take_back(vm)
         vm.announce("vm.stopped")
         raise
     _started(vm)
@@ -177,6 +183,7 @@ async def stop(vm: VM) -> None:
     if vm.status != STOPPED:
         with _ending(vm):
             await vm.supervised(vm.driver.stop(vm))
+            take_back(vm)
             vm.status = STOPPED
 
 
@@ -186,10 +193,13 @@ async def reload(vm: VM) -> None:
     try:
         with _ending(vm):
             await vm.supervised(vm.driver.check())
+            if not ran and not isinstance(vm.driver, ProcessDriver):
+                await hand_over(vm)
             await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
     except BaseException:
         if not ran:
+            take_back(vm)
             vm.announce("vm.stopped")
         raise
     _started(vm)
@@ -236,25 +246,26 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     driver, udp = vm.driver, vm.lab.udp
     check_type(nio, driver.kind, driver.nios)
     check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
-    if "rhost" in nio:
-        await resolve_rhost(nio["rhost"])
+    address = await resolve_rhost(nio["rhost"]) if "rhost" in nio else ""
     await vm.supervised(driver.link(vm, nio))
     old = vm.nios.get(port)
     lport: int | None = nio.get("lport")
     old_lport: int | None = old.get("lport") if old else None
     fresh = lport != old_lport
     if fresh and lport is not None:
-        if lport in udp and udp.owner(lport) is vm:
-            raise Conflict(f"The UDP port {lport} is in use at another port of {vm}.")
-        udp.claim(lport, vm, heir_of=vm.lab.project_owner(vm.project_id))
+        await claim_lport(vm, nio, address)
     if vm.status != STOPPED and hasattr(driver, "connect"):
         try:
+            if fresh and lport is not None:
+                await hand_over(vm, lport)
             await vm.supervised(driver.connect(vm, port, nio))
         except BaseException:
             if fresh and lport is not None:
                 udp.release(lport, vm)
             raise
     vm.nios[port] = nio
+    if lport is not None:
+        adopt_rport(vm, nio, address)
     if old_lport is not None and old_lport != lport:
         udp.release(old_lport, vm)
 
@@ -290,6 +301,7 @@ async def remove(vm: VM) -> None:
     for nio in vm.nios.values():
         if "lport" in nio:
             lab.udp.release(nio["lport"], vm)
+    take_back(vm)
     if last is not None:
         lab.events.emit("vm.deleted", last, vm.project_id)
 

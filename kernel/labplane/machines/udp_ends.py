@@ -1,4 +1,4 @@
-"""UDP sockets for the near ends of links, for a driver that runs no program, as a switch."""
+"""The near ends of UDP links: a VM's `lport`s are held on the host, lent to its program, or opened here for its driver."""
 
 import errno
 import os
@@ -19,6 +19,73 @@ LOOPBACK = "127.0.0.1"
 MOST_STRAYS = 1000
 
 
+async def claim_lport(vm: "VM", nio: NIO, address: str) -> None:
+    """Lease the `lport` of `nio` to `vm`; address: of its far end.
+
+    A number that was asked for without a project makes links within one project only (U-1). Raises Conflict when
+    another owner or another program has the `lport`, or its far end is of another project.
+    """
+    udp, lport = vm.lab.udp, nio["lport"]
+    if lport in udp and udp.owner(lport) is vm:
+        raise Conflict(f"The UDP port {lport} is in use at another port of {vm}.")
+    if lport not in udp:
+        await _comes_free(vm, lport)
+    if lport in udp and udp.owner(lport) is None and nio["rport"] in udp and _is_here(address):
+        holder = udp.owner(nio["rport"])
+        of_project = holder in (None, vm.lab.project_owner(vm.project_id))
+        if not of_project and getattr(holder, "project_id", None) != vm.project_id:
+            raise Conflict(
+                f"The UDP port {nio['rport']}, the far end, is held by {holder}, which is of another project. "
+                f"{lport} was asked for without a project, so it can be linked within one project only. "
+                "Ask each project for the port of its end, with POST /v1/projects/{project_id}/ports/udp."
+            )
+    udp.claim(lport, vm, heir_of=vm.lab.project_owner(vm.project_id))
+
+
+def adopt_rport(vm: "VM", nio: NIO, address: str) -> None:
+    """Give the project of `vm` the port at the far end of `nio`, if it was asked for without a project (U-1)."""
+    udp, rport = vm.lab.udp, nio["rport"]
+    if rport in udp and udp.owner(rport) is None and _is_here(address):
+        udp.claim(rport, vm.lab.project_owner(vm.project_id))
+
+
+async def hand_over(vm: "VM", *lports: int) -> None:
+    """Let go of these `lport`s of `vm`, or of all, so that its program can bind them; `take_back` ends that.
+
+    Raises Conflict when another program has one of them.
+    """
+    numbers = lports or [nio["lport"] for nio in vm.nios.values() if "lport" in nio]
+    for number in numbers:
+        vm.lent.add(number)
+        vm.lab.udp.lend(number)
+    for number in numbers:
+        if not await _comes_free(vm, number):
+            raise in_use(vm, number)
+
+
+def take_back(vm: "VM") -> None:
+    """Hold what was lent to the program of `vm`, which has ended, for its next start."""
+    while vm.lent:
+        vm.lab.udp.take_back(vm.lent.pop(), vm)
+
+
+def in_use(vm: "VM", lport: int) -> Conflict:
+    """The refusal of an `lport` that another program has."""
+    return Conflict(f"The UDP port {lport} of {vm} is in use by another program; link it with another lport.")
+
+
+async def _comes_free(vm: "VM", number: int) -> bool:
+    return await vm.lab.terminals.comes_free(lambda: vm.lab.udp.is_free_on_host(number))
+
+
+def _is_here(address: str) -> bool:
+    """Whether `address` is one of this host's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end, suppress(OSError):
+        end.bind((address, 0))
+        return True
+    return False
+
+
 async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = None) -> socket.socket:
     """A non-blocking UDP socket at the `lport` of `nio`, connected to its far end: it receives from there alone.
 
@@ -34,8 +101,9 @@ async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = Non
     try:
         end.setblocking(False)
         _share(sharing, True)
+        vm.lent.add(lport)
         if not await vm.lab.terminals.comes_free(lambda: vm.lab.udp.bind(end, near, lport)):
-            raise Conflict(f"The UDP port {lport} of {vm} is in use by another program; link it with another lport.")
+            raise in_use(vm, lport)
         end.connect((rhost, nio["rport"]))
     except BaseException as error:
         end.close()

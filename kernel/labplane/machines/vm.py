@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError, NotFound
+from labplane.machines.udp_ends import take_back
 from labplane.net.nios import NIO, Port
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class VM:
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
     nios:     the NIO of each port in which a link is plugged, by (adapter, port).
+    lent:     the UDP ports that its program may have bound, those of former NIOs too.
     status:   "stopped", "started" or "suspended"; a change of it is an event.
     phase:    the stage of its life, a `Phase`.
     data:     the driver's own notes, at which the kernel never looks.
@@ -68,6 +70,7 @@ class VM:
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
+        self.lent: set[int] = set()
         self._kind = kind
         self._status = STOPPED
         self.data: dict[str, Any] = {}
@@ -176,6 +179,7 @@ class VM:
             if self.status != STOPPED and self.phase is not Phase.ENDING:
                 how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
                 self.tell("error" if returncode else "info", f"{self} ended {how}.{session.suspicion}")
+            take_back(self)
             self.status = STOPPED
             self.lab.background(session.finish())
 

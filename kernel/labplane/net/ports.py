@@ -1,4 +1,4 @@
-"""Port pools and leases: which number belongs to whom, and which is the lowest free one."""
+"""Port pools: which number belongs to whom, which is the lowest free one, and sockets that keep others off them."""
 
 import errno
 import heapq
@@ -10,35 +10,43 @@ from contextlib import contextmanager, suppress
 
 from labplane.errors import Conflict
 
-Probe = Callable[[int], bool]
+Bind = Callable[[int], socket.socket | None]
 
 LOWEST = 1024  # the first number that needs no privilege
-ANYWHERE = "0.0.0.0"  # noqa: S104 - probed for an instant, never listened on
+ANYWHERE = "0.0.0.0"  # noqa: S104 - to keep a number from others at every address; nothing is read there
 
 
-def udp_free(number: int) -> bool:
-    """True when no socket on this host has UDP `number`, at any address.
+def bind_udp(number: int) -> socket.socket | None:
+    """A socket that has UDP `number` at every address, None when another socket on this host has it at any.
 
     Without SO_REUSEADDR: two UDP sockets that both set it would share the number (U-3).
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        return _binds(probe, number)
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if not _bound(end, ANYWHERE, number):
+        return None
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # nobody reads what is sent there
+    return end
 
 
-def tcp_free(number: int) -> bool:
-    """True when no socket on this host listens on TCP `number`, at any address.
+def bind_tcp(number: int) -> socket.socket | None:
+    """A socket that has TCP `number` at every address and does not listen, None when another socket here has it at any.
 
-    With SO_REUSEADDR, so that a connection in TIME_WAIT does not count as a listener (M-3).
+    A connection in TIME_WAIT does not count (M-3).
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return _binds(probe, number)
+    end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if not _bound(end, ANYWHERE, number):
+        return None
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return end
 
 
-def _binds(probe: socket.socket, number: int, host: str = ANYWHERE) -> bool:
+def _bound(end: socket.socket, host: str, number: int) -> bool:
+    """Bind `end`; False, with `end` closed, when another socket has the number or this user must not have it."""
     try:
-        probe.bind((host, number))
+        end.bind((host, number))
     except OSError as error:
+        end.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False
         raise
@@ -50,24 +58,29 @@ class PortPool:
 
     name:     what the numbers are for, in messages: "UDP port", "console port".
     first, last: the range, ends included.
-    probe:    tells whether the host itself has a number free.
+    bind:     makes a placeholder, a socket that keeps other programs off a number; `bind_udp` or `bind_tcp`.
     patience: seconds after which a number leased to nobody (owner None) comes back.
 
+    A number that is leased has a placeholder, but while it is lent to the program that shall bind it.
+
     An owner is any hashable object; leases compare owners by equality. Finding the next number costs one
-    heap operation and one probe, plus one probe for each lower number that a stranger on this host occupies.
+    heap operation and one bind, plus one bind for each lower number that another program on this host has.
     """
 
-    def __init__(self, name: str, first: int, last: int, probe: Probe, patience: float = 3600.0) -> None:
+    def __init__(self, name: str, first: int, last: int, bind: Bind, patience: float = 3600.0) -> None:
         self.name = name
         self.first, self.last = first, last
         self.patience = patience
-        self._probe = probe
+        self._bind = bind
         self._owners: dict[int, Hashable] = {}
+        self._numbers: dict[Hashable, set[int]] = {}  # of each owner
         self._fresh = first
         self._returned: list[int] = []
         self._in_returned: set[int] = set()
         self._unclaimed: OrderedDict[int, float] = OrderedDict()  # since when, oldest first
-        self._guards: dict[int, socket.socket] = {}
+        self._placeholders: dict[int, socket.socket] = {}
+        self._lent: dict[int, Hashable] = {}  # and to whom
+        self._guarded: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -76,31 +89,31 @@ class PortPool:
         return number in self._owners
 
     def leased(self) -> list[int]:
-        """The numbers that anybody holds, ascending, those outside the range included."""
+        """The numbers that are leased, ascending, those outside the range included."""
         self._expire()
         return sorted(self._owners)
 
     def owner(self, number: int) -> Hashable:
-        """Whose lease `number` is. Raises KeyError when it is free."""
+        """The owner of the lease of `number`. Raises KeyError when it is free."""
         return self._owners[number]
 
     def of(self, owner: Hashable) -> list[int]:
-        """The numbers that `owner` holds, ascending. Looks at every lease."""
-        return sorted(number for number, holder in self._owners.items() if holder == owner)
+        """The numbers that `owner` holds, ascending."""
+        return sorted(self._numbers.get(owner, ()))
 
     def lease(self, owner: Hashable) -> int:
-        """Lease the lowest free number to `owner`; None means that somebody else will claim it.
+        """Lease the lowest free number to `owner`; None means that a later `claim` tells the owner.
 
-        Raises Conflict when the range is exhausted (U-4).
+        Raises Conflict when the range is exhausted (U-4), OSError when there can be no further socket.
         """
         self._expire()
         occupied = []
         try:
             for number in self._candidates():
                 occupied.append(number)
-                if self.is_free_on_host(number):
+                if self._hold(number):
                     occupied.pop()
-                    self._owners[number] = owner
+                    self._assign(number, owner)
                     if owner is None:
                         self._unclaimed[number] = time.monotonic()
                     return number
@@ -115,33 +128,34 @@ class PortPool:
     def claim(self, number: int, owner: Hashable, *, heir_of: Hashable = None) -> None:
         """Lease this very number to `owner`, inside the range or not (U-6).
 
-        A number leased to nobody or to `heir_of` is taken over. Raises Conflict when anybody else has it; the host
-        is not asked.
+        A number leased to nobody or to `heir_of` is taken over. Raises Conflict when another owner has it or another
+        program does. A program that still has it although its lease has ended does not count, nor does a number that
+        this user must not bind: whether those can be used turns out when they are.
         """
         self._expire()
         holder = self._owners.get(number)
         if holder is not None and holder not in (owner, heir_of):
             raise Conflict(f"The {self.name} {number} is held by {holder}.")
-        self._owners[number] = owner
+        if number not in self._owners and not self._hold(number) and number not in self._lent and number >= LOWEST:
+            raise Conflict(f"The {self.name} {number} is in use by another program; choose another one.")
+        self._assign(number, owner)
         self._unclaimed.pop(number, None)
 
     def reserve(self, number: int, owner: Hashable) -> None:
-        """Lease this very number to `owner`, inside the range or not, if it is free on the host.
+        """Lease this very number to `owner`, inside the range or not, unless that needs a privilege (M-4).
 
-        Raises Conflict when it is privileged (below 1024), another owner has it, or another program does (M-4).
+        Raises Conflict as `claim` does, and when the number lies below 1024 and outside the range.
         """
-        self._expire()
         if number < LOWEST and not self.first <= number <= self.last:
             raise Conflict(f"The {self.name} {number} is privileged; choose one from {LOWEST} to 65535.")
-        if number not in self._owners and not self.is_free_on_host(number):
-            raise Conflict(f"The {self.name} {number} is in use by another program.")
         self.claim(number, owner)
 
     def release(self, number: int, owner: Hashable) -> None:
         """Give `number` back. Does nothing when it is not `owner`'s (U-5)."""
         if number in self._owners and self._owners[number] == owner:
-            del self._owners[number]
+            self._unassign(number)
             self._unclaimed.pop(number, None)
+            self._settle(number)
             self._give_back(number)
 
     def release_all(self, owner: Hashable) -> None:
@@ -156,37 +170,106 @@ class PortPool:
         self._returned.clear()
         self._in_returned.clear()
 
+    def close(self) -> None:
+        """Let go of all numbers on the host; leases stay. To be called at the end."""
+        for placeholder in self._placeholders.values():
+            placeholder.close()
+        self._placeholders.clear()
+
     def is_free_on_host(self, number: int) -> bool:
-        """True when nobody but this pool's own guards has `number` bound."""
-        return number in self._guards or self._probe(number)
+        """True when no socket on this host has `number`, other than the placeholder of this pool."""
+        with self.shared(number):
+            held = self._placeholders.get(number)
+            if held is not None and held.type == socket.SOCK_DGRAM:
+                return True
+            probe = self._bind(number)
+        if probe is not None:
+            probe.close()
+        return probe is not None
+
+    def lend(self, number: int) -> None:
+        """Make way for a program of the owner of `number`, which is about to bind it, until `take_back`."""
+        self._lent[number] = self._owners.get(number)
+        self._guarded.discard(number)
+        self._settle(number)
+
+    def take_back(self, number: int, owner: Hashable) -> None:
+        """Keep others off `number` again, if it is leased: the program of `owner`, to which it was lent, has ended."""
+        if number in self._lent and self._lent[number] == owner:
+            del self._lent[number]
+            self._settle(number)
 
     def bind(self, end: socket.socket, host: str, number: int) -> bool:
-        """Bind a socket of this process, to which a guard of `number` gives way; False when another program has it."""
-        if (guard := self._guards.pop(number, None)) is not None:
-            guard.close()
-        return _binds(end, number, host)
+        """Bind a socket of this process to `number`, which is thereby lent; False when another program has it."""
+        self.lend(number)
+        try:
+            end.bind((host, number))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+        return True
 
     @contextmanager
-    def guard(self, number: int) -> Iterator[Callable[[], None]]:
-        """Keep UDP `number` bound meanwhile, if it is free, so that an emulator's stray socket cannot take it.
+    def shared(self, number: int) -> Iterator[None]:
+        """Let other sockets with SO_REUSEADDR bind TCP `number`, beside the placeholder, while the block runs.
 
-        The number stays leasable. Yields a function that ends the guard early.
+        So a listener gets the number without a moment in which nobody has it. Nothing else has to be let go.
         """
-        placeholder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        if number not in self._guards:
-            with suppress(OSError, OverflowError):
-                placeholder.bind((ANYWHERE, number))
-                self._guards[number] = placeholder
-
-        def end() -> None:
-            placeholder.close()
-            if self._guards.get(number) is placeholder:
-                del self._guards[number]
-
+        held = self._placeholders.get(number)
+        if held is None or held.type != socket.SOCK_STREAM:
+            yield
+            return
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            yield end
+            yield
         finally:
-            end()
+            if held.fileno() >= 0:
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+
+    def guard(self, number: int) -> None:
+        """Keep others off `number` although nobody leases it, or although it is lent, if nobody has bound it yet.
+
+        It stays leasable. `unguard` ends that, and so does lending it.
+        """
+        self._guarded.add(number)
+        self._settle(number)
+
+    def unguard(self, number: int) -> None:
+        """End what `guard` began."""
+        self._guarded.discard(number)
+        self._settle(number)
+
+    def _assign(self, number: int, owner: Hashable) -> None:
+        if number in self._owners:
+            self._unassign(number)
+        self._owners[number] = owner
+        self._numbers.setdefault(owner, set()).add(number)
+
+    def _unassign(self, number: int) -> None:
+        owner = self._owners.pop(number)
+        numbers = self._numbers[owner]
+        numbers.discard(number)
+        if not numbers:
+            del self._numbers[owner]
+
+    def _hold(self, number: int) -> bool:
+        """Have a placeholder at `number`; False when another program has it."""
+        if number not in self._placeholders:
+            placeholder = self._bind(number)
+            if placeholder is None:
+                return False
+            self._placeholders[number] = placeholder
+            self._lent.pop(number, None)
+        return True
+
+    def _settle(self, number: int) -> None:
+        """Have a placeholder at `number`, if there can be one, or none, as its state wants it."""
+        if number in self._guarded or (number in self._owners and number not in self._lent):
+            with suppress(OSError):
+                self._hold(number)
+        elif (placeholder := self._placeholders.pop(number, None)) is not None:
+            placeholder.close()
 
     def _candidates(self) -> Iterator[int]:
         while self._returned:

@@ -129,18 +129,9 @@ class VPCSDriver(ProcessDriver):
             except Overtaken:
                 continue
 
-    async def stop(self, vm: VM) -> None:
-        await super().stop(vm)
-        if vm.data.get("lport") is not None:
-            self._relays.left(vm.data["lport"])
-
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
         async with self._launches.slot(lport), self._relays.binding(lport) as binding:
-            if lport is not None and not await self._comes_free(lport):
-                raise Conflict(
-                    f"The UDP port {lport} of {vm} is in use by another program; link it with another lport."
-                )
             relay = await self._relays.expect(lport) if vm.data["has_relay"] else None
             try:
                 await super().launch(vm, session)

@@ -8,7 +8,7 @@ to bind it before the attempt, and waits for the attempt otherwise.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from labplane import Conflict, Lab
 from labplane_vpcs.sockets import thread_states
@@ -45,7 +45,7 @@ class Attempt:
         self.number = number
         self.over = asyncio.Event()
         self._lab = lab
-        self._guards = ExitStack()
+        self._guards = False
 
     @property
     def age(self) -> float:
@@ -53,16 +53,19 @@ class Attempt:
         return time.monotonic() - self.began
 
     def guard(self) -> None:
-        """Hold the port, unless somebody has it."""
-        self._guards.enter_context(self._lab.udp.guard(self.number))
+        """Keep the program off the port, unless somebody has it."""
+        self._guards = True
+        self._lab.udp.guard(self.number)
 
     def hand_over(self) -> None:
         """Let go of the port for a neighbour."""
-        self._guards.close()
+        if self._guards:
+            self._guards = False
+            self._lab.udp.unguard(self.number)
 
     def finish(self) -> None:
         """The program has tried, or has ended."""
-        self._guards.close()
+        self.hand_over()
         self.over.set()
 
 
@@ -102,12 +105,6 @@ class Relays:
             yield binding
         finally:
             del self._bindings[lport]
-
-    def left(self, lport: int) -> None:
-        """The VPCS that had `lport` bound has ended: guard it, if another one will try for it."""
-        attempt = self._attempts.get(lport)
-        if attempt is not None:
-            attempt.guard()
 
     async def expect(self, lport: int | None) -> Attempt:
         """A VPCS with `lport`, or with a tap device, is about to start: guard the port of its relay."""

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,29 @@ def test_the_console_of_a_running_vm_moves_and_comes_back_when_the_update_fails(
     bench(test)
 
 
+@contextmanager
+def stranger_in_between(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Meanwhile a stranger's listener is quicker than that of a console, in the moment when its port is shared."""
+    strangers: list[socket.socket] = []
+    shared = bench.lab.consoles.shared
+
+    @contextmanager
+    def stolen(number: int) -> Iterator[None]:
+        with shared(number):
+            strangers.append(socket.create_server(("127.0.0.1", number)))
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.lab.consoles, "is_free_on_host", lambda _: True)
+        patch.setattr(bench.lab.consoles, "shared", stolen)
+        try:
+            yield
+        finally:
+            assert strangers
+            for stranger in strangers:
+                stranger.close()
+
+
 def test_a_running_vm_keeps_its_console_when_the_new_one_is_gone_in_between(
     bench: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,12 +84,9 @@ def test_a_running_vm_keeps_its_console_when_the_new_one_is_gone_in_between(
         await lifecycle.start(vm)
         old, new = vm.console, bench.lab.consoles.last
         assert old
-        with socket.socket() as stranger:
-            stranger.bind(("127.0.0.1", new))
-            stranger.listen()
-            monkeypatch.setattr(bench.lab.consoles, "_probe", lambda _: True)
-            with pytest.raises(Conflict, match=f"console port {new} is in use by another program"):
-                await lifecycle.update(vm, {"console": new})
+        words = f"console port {new} is in use by another program"
+        with stranger_in_between(bench, monkeypatch), pytest.raises(Conflict, match=words):
+            await lifecycle.update(vm, {"console": new})
         assert bench.lab.consoles.of(vm) == [old]
         assert await reachable(old)
 
@@ -159,18 +179,16 @@ def test_a_launch_that_fails_before_it_waits_leaves_no_log_open(bench: Callable[
     bench(test)
 
 
-def test_a_console_port_that_a_stranger_took_meanwhile_is_a_conflict(bench: Callable[[Test], None]) -> None:
+def test_a_console_port_that_a_stranger_took_meanwhile_is_a_conflict(
+    bench: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """M-4, S-3."""
 
     async def test(bench: Bench) -> None:
         vm = await bench.create("cat")
-        with socket.socket() as stranger:
-            stranger.bind(("127.0.0.1", vm.console or 0))
-            stranger.listen()
-            with pytest.raises(
-                Conflict, match=r"cannot be opened on 127\.0\.0\.1: Address already in use\. Give the VM"
-            ):
-                await lifecycle.start(vm)
+        words = r"cannot be opened on 127\.0\.0\.1: Address already in use\. Give the VM"
+        with stranger_in_between(bench, monkeypatch), pytest.raises(Conflict, match=words):
+            await lifecycle.start(vm)
         assert vm.status == "stopped"
         await lifecycle.start(vm)
 

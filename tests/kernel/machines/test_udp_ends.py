@@ -167,7 +167,8 @@ def test_a_guard_gives_way_to_a_socket_of_the_server_itself(vm: VM) -> None:
     lport = free_port()
 
     async def play() -> None:
-        with vm.lab.udp.guard(lport), await open_udp(vm, nio(lport, 9)) as end:
+        vm.lab.udp.guard(lport)
+        with await open_udp(vm, nio(lport, 9)) as end:
             assert end.getsockname()[1] == lport
         assert port_is_free(lport, socket.SOCK_DGRAM)
 

@@ -15,7 +15,7 @@ from labplane.kernel import Kernel
 from labplane.settings import Settings
 from labplane_vpcs.relay import OFFSET, Relays
 from labplane_vpcs.sockets import has_udp_port
-from support import free_range
+from support import free_range, port_is_free
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -142,12 +142,12 @@ def test_a_port_that_its_holder_left_is_guarded_while_an_attempt_is_ahead() -> N
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
             neighbour.bind(("0.0.0.0", lport + OFFSET))
             attempt = await relays.expect(lport)
-        assert lab.udp._probe(lport + OFFSET)
-        relays.left(lport + OFFSET)
-        assert not lab.udp._probe(lport + OFFSET)
+        assert port_is_free(lport + OFFSET, socket.SOCK_DGRAM)
+        lab.udp.claim(lport + OFFSET, "its holder")
+        lab.udp.release(lport + OFFSET, "its holder")
+        assert not port_is_free(lport + OFFSET, socket.SOCK_DGRAM)
         relays.finish(attempt)
-        assert lab.udp._probe(lport + OFFSET)
-        relays.left(lport + OFFSET)
+        assert port_is_free(lport + OFFSET, socket.SOCK_DGRAM)
 
     run(main())
 
@@ -159,9 +159,9 @@ def test_a_restart_inherits_no_half_finished_guard() -> None:
         first = await relays.expect(lport)
         second = await relays.expect(lport)
         relays.finish(first)
-        assert not lab.udp._probe(lport + OFFSET)
+        assert not port_is_free(lport + OFFSET, socket.SOCK_DGRAM)
         relays.finish(second)
-        assert lab.udp._probe(lport + OFFSET)
+        assert port_is_free(lport + OFFSET, socket.SOCK_DGRAM)
 
     run(main())
 
