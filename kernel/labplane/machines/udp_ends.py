@@ -1,4 +1,4 @@
-"""The near ends of UDP links: a VM's `lport`s are held on the host, lent to its program, or opened here for its driver."""
+"""The near ends of UDP links: the `lport`s of a VM, held on the host, lent to its program, or opened for its driver."""
 
 import errno
 import os
