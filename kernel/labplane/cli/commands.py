@@ -40,6 +40,9 @@ def serve(config: Path | None, **overrides: Any) -> None:
     from labplane.server import configuration
     from labplane.server.exposure import Exposed
     from labplane.server.serving import serve as run
+    from labplane.server.utf8 import ensure_utf8
+
+    ensure_utf8()
 
     def read() -> Settings:
         return configuration.read(config, os.environ, overrides)

@@ -9,6 +9,7 @@ from labplane.server.configuration import read as read_settings
 from labplane.server.configuration import variables as settings_variables
 from labplane.server.exposure import Exposed
 from labplane.server.serving import serve, set_up_logging
+from labplane.server.utf8 import ensure_utf8
 from labplane.settings import Settings, SettingsError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "available",
+    "ensure_utf8",
     "make_app",
     "read_settings",
     "serve",

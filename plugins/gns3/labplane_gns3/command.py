@@ -21,6 +21,7 @@ from labplane.server import (
     PluginError,
     Settings,
     SettingsError,
+    ensure_utf8,
     serve,
     set_up_logging,
     settings_variables,
@@ -54,6 +55,7 @@ FIRST_VERSION = "1.3.dev1"
 @click.version_option(FIRST_VERSION, "-v", "--version", message="%(version)s")
 def main(config: Path | None, log_file: Path | None, pid_file: Path | None, debug: bool, **options: Any) -> None:
     """labplane as the local server of GNS3 1.x, with its options and its INI file."""
+    ensure_utf8()
     level = "debug" if debug else None
 
     def read() -> Settings:
