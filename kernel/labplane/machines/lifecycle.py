@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
-from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
 from labplane.machines.driver import ProcessDriver
 from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
@@ -68,7 +67,7 @@ async def create(
             raise
         vm.phase = Phase.READY
         vm.announce("vm.created")
-        return to_object
+        return shown
 
 
 async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[Any]]) -> Any:
@@ -84,14 +83,22 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
                 vm.console = console
             undo.callback(lab.consoles.release, vm.console, vm)
         if not _make_directory(vm):
-            undo.push_async_callback(asyncio.to_thread, shutil.rmtree, vm.dir, ignore_errors=True)
+            undo.push_async_callback(_discard_directory, vm)
         given = {name: body[name] for name in driver.properties if name in body}
         await vm.supervised(driver.configure(vm, given))
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
         undo.push_async_callback(_attempt, vm, driver.removed)
-        to_object = await show(vm)
+        shown = await show(vm)
         undo.pop_all()
-        return to_object
+        return shown
+
+
+async def _discard_directory(vm: VM) -> None:
+    """Remove the directory of `vm`, which is not made; one that cannot be removed is logged."""
+    try:
+        await asyncio.to_thread(remove_tree, vm.dir)
+    except OSError as error:
+        log.warning("%s is not made, but its directory %s stays: %s", vm, vm.dir, error.strerror)
 
 
 def _make_directory(vm: VM) -> bool:

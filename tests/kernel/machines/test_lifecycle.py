@@ -1,8 +1,10 @@
 """A VM's life is all or nothing: whichever step its driver fails at, ports, directory and name are as before."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,25 @@ def test_the_directory_of_a_vm_that_existed_before_survives_a_failed_creation(be
         assert (directory / "disk").read_text() == "precious"
 
     bench(test)
+
+
+def test_a_directory_of_a_vm_that_is_not_made_and_cannot_be_removed_is_told(
+    bench: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M-5: the refusal is the driver's all the same, and everything else is given back."""
+
+    def refuse(directory: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(directory))
+
+    async def test(bench: Bench) -> None:
+        bench.fragile.fails["configure"] = Conflict("no")
+        with pytest.raises(Conflict, match="no"):
+            await bench.create(vm_id=VM_ID)
+        assert len(bench.lab.vms) == len(bench.lab.consoles) == 0
+
+    monkeypatch.setattr(lifecycle, "remove_tree", refuse)
+    bench(test)
+    assert f"{VM_ID} stays: Read-only file system" in caplog.text
 
 
 def test_a_directory_that_cannot_be_made_gives_the_console_back(bench: Callable[[Test], None]) -> None:
