@@ -59,7 +59,7 @@ async def create(
         lab.vms.add(vm)
         was_deleted = deleted.forget(vm)
         try:
-            to_object = await _make(vm, body, show)
+            shown = await _make(vm, body, show)
         except BaseException:
             lab.vms.discard(vm)
             if was_deleted:

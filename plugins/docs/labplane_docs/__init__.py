@@ -1,4 +1,4 @@
-"""A page at /docs on which a browser shows the API and tries it out; it needs no internet."""
+"""The page at /docs, which shows the API in a browser and lets one try it out, without the internet."""
 
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ PARTS = ("page.js", "swagger_bundle.js", "swagger_style.css")
 
 
 class Docs(Plugin):
-    """Swagger UI, as the package offapi carries it, over the document at /v1/openapi.json."""
+    """Swagger UI, from the package offapi, for the document at /v1/openapi.json."""
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
         super().__init__(lab, config)
@@ -24,7 +24,7 @@ class Docs(Plugin):
 
 
 def _file(name: str) -> Path:
-    """Where that file is: here or in offapi, which is found and not imported, for then it would read all its files."""
+    """The path of a file of this package or of offapi, which is not imported: it would read all its files then."""
     spec = find_spec("offapi")
     for folder in (Path(__file__).parent, *map(Path, (spec and spec.submodule_search_locations) or ())):
         if (folder / name).is_file():

@@ -1,4 +1,4 @@
-"""Events: what happens in the lab, told on streams while it happens."""
+"""Events of the lab, sent to clients on streams as they happen."""
 
 from labplane_events.plugin import Events
 

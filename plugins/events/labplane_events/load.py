@@ -1,4 +1,4 @@
-"""How busy the host is, as the ping of a stream says it."""
+"""The load of the host, which each ping of a stream reports."""
 
 import time
 
@@ -8,8 +8,8 @@ FRESH_SECONDS = 0.5
 
 
 class Load:
-    """Processor and memory in percent. The processor's share is that since the last look, so looks too near to each
-    other say the same.
+    """Use of processor and memory in percent. The processor's is measured since the last measurement, so two calls
+    within `FRESH_SECONDS` give the same.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Load:
         self._shown: dict[str, float] = {}
 
     def begin(self) -> None:
-        """Take the first look, on the thread that takes the others; by itself it says nothing."""
+        """Make the first measurement, on the thread of the later ones: psutil keeps the last one of each thread."""
         psutil.cpu_percent()
 
     def shown(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The events plugin: the events of a project as 1.x clients read them, those of all for clients of today."""
+"""The events plugin: events of one project as GNS3 1.x has them; all events as server-sent ones and on a WebSocket."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ Form = Callable[[Event], str]
 
 
 class Events(Plugin):
-    """Section 17 of docs/api.md."""
+    """Event streams: section 17 of docs/api.md."""
 
     settings: ClassVar[Mapping[str, Schema]] = {
         "ping_seconds": {"type": "number", "minimum": 0.05, "maximum": 3600, "default": 5},
@@ -101,7 +101,7 @@ class Events(Plugin):
                 await websocket.close(TOO_SLOW, "This client reads too slowly; connect again.")
 
     async def _told(self, subscription: Subscription, form: Form) -> AsyncIterator[str]:
-        """A ping at once, each event as it comes, and a ping after each `ping_seconds` without."""
+        """A ping, then each event as it comes, and another ping whenever `ping_seconds` passed without an event."""
         yield form(self._ping())
         while not subscription.over:
             event = await subscription.within(self.config["ping_seconds"])

@@ -1,4 +1,4 @@
-"""A reply without an end: what comes of a subscription, sent until either side has enough."""
+"""A reply without an end: the events of a subscription, sent until the client hangs up or the subscription ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from labplane import Subscription
 
 
 class Stream(Response):
-    """Sends `chunks`, made from `subscription`, which is closed when the client is gone, and with the stream."""
+    """Sends `chunks`, which are made from `subscription`, and closes it when the client is gone or the stream ends."""
 
     def __init__(self, subscription: Subscription, chunks: AsyncIterator[str], media_type: str) -> None:
         super().__init__(headers={"content-type": media_type, "cache-control": "no-store"})

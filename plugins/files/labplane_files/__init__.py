@@ -1,4 +1,4 @@
-"""Project files: listed, read and written over HTTP, and whole labs exported and imported as archives."""
+"""Project files over HTTP: list, read and write single ones, export and import whole labs as archives."""
 
 from labplane_files.plugin import Files
 

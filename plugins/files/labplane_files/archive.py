@@ -1,4 +1,4 @@
-"""A zip of a project, written while it is sent: neither memory nor disk ever holds the whole of it (F-7, F-8)."""
+"""The archive of a project, made while it is sent, so that neither memory nor disk ever holds all of it (F-7, F-8)."""
 
 import os
 import re
@@ -19,7 +19,7 @@ LEFT_OUT = re.compile(r"(.*/)?([^/]*(\.log|\.log\.1|_log\.txt)|\.DS_Store)|proje
 
 
 class _Sink:
-    """What zipfile writes to; it cannot seek, so sizes follow each member instead of being put in before it."""
+    """The file object that zipfile writes to. It cannot seek, so zipfile puts each member's size after its content."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -35,7 +35,7 @@ class _Sink:
         pass
 
     def taken(self) -> bytes:
-        """What has been written since the last time."""
+        """The bytes that were written since the last call."""
         data = bytes(self._held)
         self._held.clear()
         return data
@@ -44,7 +44,7 @@ class _Sink:
 def zipped(root: Path, description: bytes, names: Mapping[str, str], omissions: Omissions) -> Generator[bytes]:
     """The archive, piece by piece: the description of the lab, then the project's files.
 
-    A file that grows meanwhile is cut at the size that it had.
+    A file that grows meanwhile is cut off at the size that it had when it was opened.
 
     names:     under which files travel, by path; the others travel under their own.
     omissions: is told what is left out, which the comment of the archive says too.

@@ -1,4 +1,4 @@
-"""A lab in one JSON file, which travels in its archive: what VMs there are, how they are set and linked (F-8)."""
+"""The description of a lab, a JSON file in its archive: its VMs with their settings and links (F-8)."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ VERSION = 1
 _PORT: Schema = {"$ref": "labplane:PortNumber"}
 _NIO: Schema = {"type": "object", "properties": {"type": {"type": "string"}, "lport": _PORT, "rport": _PORT}}
 
-# What routes check when the VMs are made again, kinds, settings and NIOs in full, is not checked here.
+# Kinds, settings and NIOs are checked in full by the routes that make the VMs again.
 SCHEMA: Schema = {
     "type": "object",
     "properties": {
@@ -49,7 +49,7 @@ SCHEMA: Schema = {
 
 
 async def describe(lab: Lab, project_id: str) -> dict[str, Any]:
-    """What SCHEMA says, of that project as it is now."""
+    """The description of the project as it is now; it fits SCHEMA."""
     project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
     vms = []
     for vm in lab.vms.of(project_id):

@@ -1,4 +1,4 @@
-"""A reply whose body is made piece by piece while the client takes it."""
+"""Downloads: replies whose body is made piece by piece while the client reads it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +11,9 @@ PIECE = 256 * 1024
 
 
 class Download(StreamingResponse):
-    """A body of pieces, each made in a thread; none for HEAD.
+    """A reply whose body is an iterator of pieces, each made in a thread; a reply to HEAD has no body.
 
-    close: called at the end, however it comes about.
+    close: called when the reply ends, whether it is complete or not.
     """
 
     def __init__(

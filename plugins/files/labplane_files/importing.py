@@ -26,7 +26,7 @@ NAME: Schema = SCHEMA["properties"]["name"]
 
 
 async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -> Any:
-    """The project object, after all that is in the archive `file` has come into that project; closes `file`.
+    """Import the archive `file` into the project and close it; returns the project object.
 
     Raises LabErrors; the project is then as it was before.
     """
@@ -54,7 +54,7 @@ async def bring_in(lab: Lab, project_id: str, file: IO[bytes], limits: Limits) -
             finally:
                 if sentence := await asyncio.to_thread(_clear, staging):
                     _tell(lab, project_id, sentence)
-    with suppress(NotFound):  # closed since: it has all that was to come into it
+    with suppress(NotFound):  # the project was closed since; its import is complete all the same
         project = await lab.ask("PUT", "/v1/projects/{project_id}", {"name": name}, project_id=project_id)
     return project
 
@@ -79,7 +79,7 @@ async def _put_in_place(lab: Lab, root: Path, staging: Path, vms: Rebuilding) ->
 
 
 def _arrange(staging: Path, vms: list[dict[str, Any]], ids: Mapping[str, str]) -> None:
-    """Give each VM its directory under the id that it will have."""
+    """Rename the directory of each VM to the id that the VM will have, or make it."""
     for vm in vms:
         kind = staging / "project-files" / vm["kind"]
         old, new = kind / vm["vm_id"], kind / ids[vm["vm_id"].lower()]
@@ -118,7 +118,7 @@ def _tell(lab: Lab, project_id: str, sentence: str) -> None:
 
 
 def _move(source: Path, target: Path, names: list[str]) -> list[str]:
-    """Move what is called so from one directory into another, all or nothing; what was moved."""
+    """Move the files and directories of these names from `source` to `target`, all or none; returns their names."""
     moved: list[str] = []
     try:
         for name in sorted(names):

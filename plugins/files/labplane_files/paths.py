@@ -1,4 +1,4 @@
-"""Which names a client may use below a project's directory, and opening what they lead to and nothing else (F-4)."""
+"""Paths of files in a project: the ones that a client may name, and opening those files and no others (F-4)."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _unusable = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 
 def contained(path: str) -> str:
-    """`path` in its shortest form, relative to the project's directory; no disk is asked.
+    """`path` in its shortest form, relative to the project's directory. Only the text is looked at, not the disk.
 
     Raises Forbidden when it is absolute, leads out, is hidden at the top, or holds a character that paths may not.
     """
@@ -37,7 +37,7 @@ class NoFile(Forbidden):
 
 
 def open_file(root: Path, path: str) -> IO[bytes]:
-    """The regular file at `path` below `root`, to be read. Raises Forbidden, NotFound or Conflict."""
+    """Open the regular file at `path` below `root` for reading. Raises Forbidden, NotFound or Conflict."""
     with _explained(path), _parent(root, path) as (parent, name):
         # Without O_NONBLOCK the open of a pipe would wait for its other end.
         number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
@@ -50,9 +50,9 @@ def open_file(root: Path, path: str) -> IO[bytes]:
 
 
 class Draft:
-    """A file in the making beside the one that it will replace, so that nobody ever sees half of it.
+    """A file in the making, beside the file that it will replace, so that no reader ever sees half of it.
 
-    Opening it raises what `open_file` does, except that the file may be missing.
+    Making one raises the same errors as `open_file`, except that the file may be missing.
     """
 
     def __init__(self, root: Path, path: str) -> None:
@@ -68,13 +68,13 @@ class Draft:
             self._parent = os.dup(parent)
 
     def keep(self) -> None:
-        """Put it in the place of what it replaces."""
+        """Put the draft in the place of the file that it replaces."""
         self.file.close()
         with _explained(self._path):
             os.rename(self._name, self._target, src_dir_fd=self._parent, dst_dir_fd=self._parent)
 
     def close(self) -> None:
-        """Forget it, unless it was kept."""
+        """Delete the draft, unless it was kept."""
         self.file.close()
         with suppress(FileNotFoundError):
             os.unlink(self._name, dir_fd=self._parent)
@@ -131,15 +131,15 @@ def _nameable(inside: str, name: str, left_out: Callable[[str], None]) -> bool:
 
 @contextmanager
 def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
-    """A descriptor of the directory that holds `path`, and the file's name in it, wherever links on the way lead.
+    """A descriptor of the directory that holds `path`, and the file's name in it, with all symbolic links resolved.
 
-    Links are resolved first. From then on none is followed, so one that is put in the way meanwhile leads nowhere.
+    After they are resolved no link is followed any more, so that a link which is slipped in meanwhile leads nowhere.
     """
     top = root.resolve()
     try:
         real = (top / contained(path)).resolve()
-        loops = any(place.is_symlink() for place in (real, *real.parents))  # all that Python 3.13 tells of a loop
-    except RuntimeError:  # what those before it do
+        loops = any(place.is_symlink() for place in (real, *real.parents))  # Python 3.13 leaves a loop unresolved
+    except RuntimeError:  # earlier versions raise for a loop
         loops = True
     if loops:
         raise OSError(errno.ELOOP, "a loop")
@@ -168,7 +168,7 @@ def _require_regular(found: os.stat_result, path: str) -> None:
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Turn what the disk says of a path into what a client is told."""
+    """Turn an OSError about `path` into the LabError that the client gets."""
     kinds: dict[int | None, type[LabError]] = {
         errno.ENOENT: NotFound,
         errno.ENOTDIR: NotFound,

@@ -1,4 +1,4 @@
-"""The files plugin: its routes, its limits, and what each request does."""
+"""The files plugin: its settings, its routes and their endpoints."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ ARCHIVE = "application/gns3project"
 
 
 class Files(Plugin):
-    """Section 16 of docs/api.md."""
+    """Project files, export and import: section 16 of docs/api.md."""
 
     settings: ClassVar[Mapping[str, Schema]] = {
         "file_max_bytes": {"type": "integer", "minimum": 1, "default": 4 * GIB},
@@ -118,7 +118,7 @@ class Files(Plugin):
         except BaseException:
             file.close()
             raise
-        # To its end, even if this request is ended with the server.
+        # The import is finished even if this request is cancelled because the server ends.
         return await asyncio.shield(self.lab.background(bring_in(self.lab, request.project_id, file, limits)))
 
     def _root(self, request: Request) -> Path:
@@ -133,7 +133,7 @@ def _path(request: Request) -> str:
 
 
 async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
-    """Write the request's body into `file`. Raises TooLarge, before it is read if its length is announced."""
+    """Write the request's body into `file`. Raises TooLarge, before reading if the announced length is too large."""
     announced = dict(request.scope["headers"]).get(b"content-length", b"0")
     size = int(announced[:20]) if announced.isdigit() else 0
     if size <= limit:
@@ -149,7 +149,7 @@ async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
 
 
 def _summed(root: Path, omissions: Omissions) -> Iterator[dict[str, str] | None]:
-    """Each file below `root` with its MD5 sum; None for each piece of it that was read."""
+    """The list entry of each file below `root`, and None after each piece that was read, to give way in between."""
     for path in files_below(root, omissions.add):
         file = opened(root, path, omissions)
         if file is None:

@@ -1,4 +1,4 @@
-"""The VMs of a description, made again in a project: the same as they were as far as ids and ports are free (F-12)."""
+"""The VMs of a description, made again in a project, with their old ids and ports where these are free (F-12)."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def new_ids(lab: Lab, project_id: str, vms: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The id that each VM will have: its own, unless a VM of this server or a directory of a closed project has it.
+    """The id that each VM will have, by its old one: the same, unless a VM or a closed project of this server has it.
 
     Raises BadRequest when two VMs have one id. Looks at the disk.
     """
@@ -38,9 +38,9 @@ def require_kinds(lab: Lab, vms: Iterable[Mapping[str, Any]]) -> None:
 
 
 class Rebuilding:
-    """The VMs of one description in the making.
+    """The making of all VMs of one description.
 
-    ids: what `new_ids` gave.
+    ids: the result of `new_ids`.
     """
 
     def __init__(self, lab: Lab, project_id: str, vms: list[dict[str, Any]], ids: Mapping[str, str]) -> None:
@@ -52,9 +52,9 @@ class Rebuilding:
         self._ports: dict[int, int] = {}
 
     async def run(self) -> None:
-        """Make and link all of them. Raises LabErrors; then `undo` is due."""
+        """Make all VMs and link them. Raises LabErrors; the caller then has to call `undo`."""
         lab, owner = self._lab, f"the import into project {self.project_id}"
-        # All of them first, or a VM that needs another console would get that of one yet to come.
+        # All consoles are reserved first, or a VM that needs another one could be given that of a later VM.
         reserved = {vm["console"] for vm in self._vms if self._reserve(vm["console"], owner)}
         try:
             for vm in self._vms:
@@ -72,7 +72,7 @@ class Rebuilding:
                 await self._link(vm, link, ends)
 
     async def undo(self) -> None:
-        """Remove what `run` has made."""
+        """Remove the VMs that `run` has made and release their ports."""
         for kind, vm_id in reversed(self._made):
             try:
                 with suppress(NotFound):
@@ -94,7 +94,7 @@ class Rebuilding:
                 raise
             shown = await self._ask("POST", kind, body)  # the console is not free after all
         self._made.append((kind, vm_id))
-        # What the VM found in its directory, a script say, needs not be written again, and so stays to the byte.
+        # A setting that the VM found in its directory, such as its script, is not written again: it stays to the byte.
         changes = {name: value for name, value in settings.items() if shown.get(name) != value}
         if changes:
             await self._ask("PUT", kind, changes, vm_id=vm_id)
@@ -111,7 +111,7 @@ class Rebuilding:
         await self._ask("POST", vm["kind"], nio, where, vm_id=vm_id, adapter=link["adapter"], port=link["port"])
 
     def _renumber(self, ports: Iterable[int]) -> None:
-        """Have a UDP port for each one of the old lab: the same if it is free."""
+        """Lease a UDP port for each port of the old lab, the same one if it is free."""
         udp, owner = self._lab.udp, self._lab.project_owner(self.project_id)
         wanted = set(ports)
         self._ports = {port: port for port in sorted(wanted) if self._claim(port, owner)}

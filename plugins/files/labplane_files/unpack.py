@@ -1,4 +1,4 @@
-"""An archive that came from outside, unpacked: nothing is written before all of it has been looked at (F-10, F-11)."""
+"""Unpacking an archive from a client; nothing is written before the whole index has been checked (F-10, F-11)."""
 
 import errno
 import io
@@ -29,7 +29,7 @@ Member = tuple[zipfile.ZipInfo, str]
 
 
 class Limits(NamedTuple):
-    """What an archive may hold: files, bytes when unpacked, and how many times its own size that may be."""
+    """Limits for an archive: members, unpacked bytes, and unpacked bytes as a multiple of its own size."""
 
     files: int
     bytes: int
@@ -60,7 +60,7 @@ class Archive:
             self.description = self._read_description()
 
     def unpack(self, root: Path) -> Iterator[None]:
-        """Write the files below `root`, an empty directory, one piece at each step."""
+        """Write the files below `root`, an empty directory; each step of the iterator writes one piece."""
         for member, path in self._members:
             if path == DESCRIPTION:
                 continue
@@ -87,7 +87,7 @@ class Archive:
 
 
 class _Bounded:
-    """As much of a file as zipfile reads from. zipfile reads an archive's index at once, which makes it a bomb too."""
+    """The part of a file object that zipfile reads. It bounds each read, since zipfile reads a whole index at once."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
         self._most = most
@@ -182,7 +182,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 @contextmanager
 def _explained(path: str = "") -> Iterator[None]:
-    """Turn what a damaged archive makes zipfile and the disk raise into what a client is told."""
+    """Turn the errors that zipfile and the disk raise for a damaged archive into BadRequest."""
     try:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError):

@@ -1,7 +1,7 @@
-"""``labplane-server``: what the desktop program of GNS3 1.x can start as its local server, with the INI file it writes.
+"""``labplane-server``: the command that the desktop program of GNS3 1.x starts as its local server.
 
-Options and files are those of gns3server 1.3.13 (main.py, config.py) and 1.5.4 (run.py, config.py). Who starts it, and
-how, is in gns3/servers.py of the desktop program.
+It takes the options and INI files of gns3server 1.3.13 (main.py, config.py) and 1.5.4 (run.py, config.py). The desktop
+program starts it in its gns3/servers.py.
 """
 
 import ipaddress
@@ -113,7 +113,7 @@ def read_settings(config: Path | None, environment: Mapping[str, str], options: 
 
 
 def ini_files() -> list[Path]:
-    """Where GNS3 1.x keeps its settings on Linux; the later win, those of the user over those of the system."""
+    """The INI files of GNS3 1.x on Linux, those of the system first; later ones win."""
     system = Path("/etc/xdg")
     files = [system / "GNS3.conf", system / "GNS3" / FILE, Path("/etc/gns3") / FILE]
     with suppress(RuntimeError):  # a user without a home
@@ -123,7 +123,7 @@ def ini_files() -> list[Path]:
 
 
 def _range(ini: Ini, default: tuple[int, int], start: str, *ends: str) -> str | None:
-    """A range of ports from two keys, of which one may be absent; the end has more than one name."""
+    """A range of ports from two keys; one of them may be absent. The key of its end has a name for each release."""
     first = ini.port("Server", start)
     last = next((found for found in [ini.port("Server", end) for end in ends] if found is not None), None)
     if first is None and last is None:
@@ -143,7 +143,7 @@ def _with_vpcs(plugins: Mapping[str, Mapping[str, Any]], path: str | None) -> Ma
 
 
 def _console_host(host: str, allow: bool, insecure: bool) -> str:
-    """Consoles listen where the server does if strangers cannot reach that, everywhere only if that is asked for."""
+    """The address of consoles: that of the server if it is loopback or `insecure`; every address if `allow` is set."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -157,7 +157,7 @@ def _console_host(host: str, allow: bool, insecure: bool) -> str:
 
 
 def _access(ini: Ini) -> dict[str, Any]:
-    """Who may come in, and whether over TLS. The user's name does not matter; the password is the token."""
+    """The settings for authentication and TLS. The INI file's password becomes the token; its user does not matter."""
     ini.text("Server", "user")
     password = ini.text("Server", "password")
     found: dict[str, Any] = {}
@@ -184,7 +184,7 @@ def _at_home(path: str) -> str:
 
 @contextmanager
 def _kept(path: Path | None) -> Iterator[None]:
-    """Keep the process id in `path` meanwhile. The desktop program kills whom it finds there: it must not be left."""
+    """Keep the process id in `path` meanwhile and not longer: the desktop program kills the process that it names."""
     if path is None:
         yield
         return
@@ -204,7 +204,7 @@ def _kept(path: Path | None) -> Iterator[None]:
         signal.signal(number, before)
         signal.raise_signal(number)
 
-    # uvicorn ends at SIGTERM and then sends it to itself once more, which nothing after it outlives.
+    # uvicorn ends in order at SIGTERM, then raises that signal again, which ends the process.
     before = signal.signal(signal.SIGTERM, end) or signal.SIG_DFL
     try:
         yield

@@ -1,4 +1,4 @@
-"""INI files, several as one: the later win, each value knows where it stands, and what nobody asked for is known."""
+"""INI files: several read as one, with the place of each value for messages, and the values that nothing has used."""
 
 from collections.abc import Iterable
 from configparser import Error, RawConfigParser
@@ -8,10 +8,9 @@ from labplane.server import SettingsError
 
 
 class Ini:
-    """The values of some INI files. An empty one counts as absent.
+    """The values of several INI files. An empty value counts as absent.
 
-    Each getter gives None for what is absent, and raises SettingsError, naming file, section and key, for what it
-    cannot take.
+    Each getter returns None for an absent value, and raises SettingsError with file, section and key for a bad one.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -26,7 +25,7 @@ class Ini:
                         self._found[section, key] = value.strip(), path
 
     def text(self, section: str, key: str) -> str | None:
-        """The value as it stands."""
+        """The value as text."""
         self._asked.add((section, key))
         value, _ = self._found.get((section, key), (None, None))
         return value
@@ -41,7 +40,7 @@ class Ini:
         return int(value)
 
     def flag(self, section: str, key: str) -> bool | None:
-        """True or false, in any of the words that INI files have for them."""
+        """A boolean, in any of the words that configparser knows."""
         value = self.text(section, key)
         if value is None:
             return None
@@ -51,12 +50,12 @@ class Ini:
             raise SettingsError(f"{self.place(section, key)}: {value[:60]!r} is neither True nor False") from None
 
     def place(self, section: str, key: str) -> str:
-        """Where a value that is there stands, for messages."""
+        """File, section and key of a value that is there, for messages."""
         _, path = self._found[section, key]
         return f"{path}: [{section}] {key}"
 
     def unused(self) -> list[str]:
-        """Where the values stand that nobody has asked for."""
+        """The place of each value that no getter was called for."""
         return [self.place(*name) for name in self._found if name not in self._asked]
 
 
@@ -70,6 +69,6 @@ def _parse(path: Path) -> RawConfigParser:
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not an INI file: it is not UTF-8") from None
     except Error as error:
-        # The rest of such a message quotes the line, which may hold a password.
+        # The other lines of the message quote the file, which may hold a password.
         raise SettingsError(f"{path} is not an INI file: {error.message.splitlines()[0]}") from None
     return parser

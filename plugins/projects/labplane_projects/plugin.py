@@ -1,4 +1,4 @@
-"""The projects plugin: its routes, the table of open projects, and where each one's files live."""
+"""The projects plugin: its routes, the table of open projects, and their directories."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ NAME: Schema = {"$ref": "labplane:NameOrNull"}
 
 
 class Projects(Plugin):
-    """Sections 5 and 13 (C-3) of docs/api.md."""
+    """Projects: section 5 of docs/api.md, and C-3."""
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
         super().__init__(lab, config)

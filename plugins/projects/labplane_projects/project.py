@@ -1,4 +1,4 @@
-"""One project: its object on the wire and its directory on disk."""
+"""A project: its JSON object and its directory."""
 
 import asyncio
 import errno
@@ -12,13 +12,13 @@ UNUSABLE = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Project:
-    """An open project.
+    """A project from its creation until it is closed.
 
-    path:    its directory, absolute.
-    reserved: the directory that it is about to have, None most of the time.
-    found:   the directory had files of somebody else in it before the project was opened there.
-    open:    requests find it: from the end of its creation to the removal of its last VM.
-    lock:    held while the project is opened, changed, committed or closed.
+    path:     its directory, absolute.
+    reserved: the directory that it is about to move to, else None.
+    found:    its directory had files in it before the project was opened there.
+    open:     whether requests find it: from the end of its creation until its last VM is removed.
+    lock:     held while the project is opened, changed, committed or closed.
     """
 
     def __init__(self, project_id: str, name: str | None, path: Path) -> None:
@@ -33,7 +33,7 @@ class Project:
         self.gone = False
 
     def to_object(self, location: Path) -> dict[str, Any]:
-        """The project as replies show it; location: the projects directory."""
+        """The project object of replies. location: the projects directory."""
         return {
             "project_id": self.id,
             "name": self.name,
@@ -66,7 +66,7 @@ class Project:
         return Place(path, temporary, found)
 
     def settled(self, place: "Place") -> None:
-        """Live at `place` from now on."""
+        """Take `place` as the project's directory."""
         self.path, self.temporary, self.found = place
 
 

@@ -29,7 +29,7 @@ INTERFACE: Schema = {
 
 
 def interfaces() -> list[dict[str, Any]]:
-    """Those that there are now, by name, loopback too."""
+    """The network interfaces that the host has now, by name, loopback included."""
     found: dict[str, list[Any]] = {name: [] for _, name in sorted(socket.if_nameindex())}
     for label, addresses in psutil.net_if_addrs().items():
         # eth0:1 is a further address of eth0; psutil does not name interfaces that have no address of any kind

@@ -1,4 +1,4 @@
-"""The server plugin: its routes."""
+"""The server plugin: routes about the server itself and its host."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""All that the status page shows, in one reply (R-1)."""
+"""The status of the server: everything that the status page shows, in one reply (R-1)."""
 
 import os
 import time
@@ -56,7 +56,7 @@ STATUS = _object(
 
 
 class Status:
-    """Knows since when the server runs. A look at it asks no driver and holds no lock, so it never waits for a VM."""
+    """The status of a server that starts now. It asks no driver and takes no lock, so it never waits for a VM."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -64,7 +64,7 @@ class Status:
         self._began = time.monotonic()
 
     async def shown(self) -> dict[str, Any]:
-        """The object of the schema `STATUS`."""
+        """The status as it is now; it fits the schema `STATUS`."""
         lab = self._lab
         return {
             "version": self._version,
