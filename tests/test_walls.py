@@ -27,7 +27,7 @@ FACES = {"labplane": labplane, "labplane.server": labplane.server}
 OUTSIDE_THE_CORE = ("emulators", "consoles", "server", "cli")
 FOR_SPEED_ALONE = SOURCE / "validation" / "shortcut.py"  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
-MOST_LINES_OF_CODE_IN_THE_CORE = 3050
+MOST_LINES_OF_CODE_IN_THE_CORE = 3150
 MOST_LINES_OF_CODE_IN_THE_CLIENT = 200
 
 
@@ -63,6 +63,13 @@ def test_a_plugin_imports_from_labplane_alone(path: Path) -> None:
             assert names, "import labplane: name what is used"
             public = set(FACES[module].__all__)
             assert set(names) <= public, f"{set(names) - public} is not public"
+
+
+@pytest.mark.parametrize("path", [*KERNEL, *PLUGINS], ids=shown)
+def test_a_route_names_its_arguments_beyond_the_endpoint(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    routes = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Route"]
+    assert [call.lineno for call in routes if len(call.args) > 3] == []
 
 
 def test_imports_run_one_way() -> None:

@@ -38,8 +38,8 @@ class Working(Plugin):
     @hook
     def routes(self) -> Iterable[Route]:
         return [
-            Route("GET", "/v1/work", self.plain, status=200, summary="Work in a function"),
-            Route("POST", "/v1/work", self.work, status=200, summary="Work in a coroutine"),
+            Route("GET", "/v1/labour", self.plain, status=200, summary="Work in a function"),
+            Route("POST", "/v1/labour", self.work, status=200, summary="Work in a coroutine"),
         ]
 
     def plain(self, _: Request) -> Any:
@@ -85,7 +85,7 @@ def blamed(served: Served) -> str | None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_who_computes_a_little_on_a_busy_machine_is_not_blamed(method: str, served: Served, crowd: None) -> None:
     Working.does = staticmethod(lambda: compute(0.05))
-    took = served.http.request(method, "/v1/work").json()["took"]
+    took = served.http.request(method, "/v1/labour").json()["took"]
     assert took > 1.5 * BLOCKING_SECONDS, "or the test shows nothing"
     assert blamed(served) is None
 
@@ -96,10 +96,10 @@ def test_who_blocks_the_server_on_a_busy_machine_is_blamed_for_that_alone(
     does: Callable[[], Any], method: str, served: Served, crowd: None
 ) -> None:
     Working.does = staticmethod(does)
-    served.http.request(method, "/v1/work")
+    served.http.request(method, "/v1/labour")
     fault = blamed(served)
     assert fault
-    assert fault.startswith(f"{method} /v1/work: blocked the server for ")
+    assert fault.startswith(f"{method} /v1/labour: blocked the server for ")
     assert 230 <= int(fault.split()[-2]) < 350
     assert fault.endswith(" ms")
 
@@ -109,5 +109,5 @@ def test_a_plugin_that_reads_what_does_not_come_is_blamed(served: Served, tmp_pa
     os.mkfifo(tmp_path / "slow")
     Working.does = staticmethod((tmp_path / "slow").read_bytes)
     with subprocess.Popen(["/bin/sh", "-c", 'sleep 0.3; : > "$0"', str(tmp_path / "slow")]):
-        served.http.get("/v1/work")
-    assert "GET /v1/work: blocked the server for" in (blamed(served) or "")
+        served.http.get("/v1/labour")
+    assert "GET /v1/labour: blocked the server for" in (blamed(served) or "")

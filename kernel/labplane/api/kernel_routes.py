@@ -91,10 +91,16 @@ def kernel_routes(
     schema: Schema = ref("Version")
     listed: Schema = {"type": "array", "items": ref("Plugin")}
     return [
-        Route("GET", "/v1/version", version, None, schema, 200, "The API version that this server speaks"),
+        Route("GET", "/v1/version", version, reply=schema, summary="The API version that this server speaks"),
         Route(
-            "POST", "/v1/version", check_version, schema, schema, 200, "Compare the client's version with it", (409,)
+            "POST",
+            "/v1/version",
+            check_version,
+            body=schema,
+            reply=schema,
+            summary="Compare the client's version with it",
+            refusals=(409,),
         ),
-        Route("GET", "/v1/plugins", plugins, None, listed, 200, "What became of each installed plugin"),
-        Route("GET", "/v1/openapi.json", openapi, None, {"type": "object"}, 200, "This document"),
+        Route("GET", "/v1/plugins", plugins, reply=listed, summary="What became of each installed plugin"),
+        Route("GET", "/v1/openapi.json", openapi, reply={"type": "object"}, summary="This document"),
     ]

@@ -25,16 +25,23 @@ class Ports(Plugin):
         reply: Schema = {"$ref": "labplane:UDPPort"}
         of_project = "/v1/projects/{project_id}/ports/udp"
         return [
-            Route("POST", "/v1/ports/udp", self.allocate, None, reply, 201, "Allocate a UDP port", (409,)),
+            Route(
+                "POST",
+                "/v1/ports/udp",
+                self.allocate,
+                reply=reply,
+                status=201,
+                summary="Allocate a UDP port",
+                refusals=(409,),
+            ),
             Route(
                 "POST",
                 of_project,
                 self.allocate_for_project,
-                None,
-                reply,
-                201,
-                "Allocate a UDP port for a project",
-                (409,),
+                reply=reply,
+                status=201,
+                summary="Allocate a UDP port for a project",
+                refusals=(409,),
             ),
         ]
 

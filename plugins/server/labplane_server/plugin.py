@@ -40,7 +40,7 @@ class Server(Plugin):
                 reply={"$ref": "labplane:Status"},
                 summary="Version, projects with their VMs, ports, plugins and load",
             ),
-            Route("GET", "/v1/interfaces", self.interfaces, None, found, 200, "List the network interfaces"),
+            Route("GET", "/v1/interfaces", self.interfaces, reply=found, summary="List the network interfaces"),
             Route("POST", "/v1/server/shutdown", self.shutdown, status=201, summary="Stop the server", refusals=(409,)),
             Route(
                 "POST",
