@@ -131,15 +131,8 @@ class Settings:
     sandbox: Literal["auto", "off", "require"] = setting(
         "auto", "whether emulators are confined to what is theirs", reload=True
     )
-    max_vm_memory: int = setting(
-        4096 * _MIB,
-        "address space of an emulator in bytes, from its VM's next start on",
-        reload=True,
-        minimum=16 * _MIB,
-    )
-    max_vm_file: int = setting(
-        4096 * _MIB, "longest file that an emulator can write, in bytes, from its VM's next start on", reload=True
-    )
+    max_vm_memory: int = setting(4096 * _MIB, "address space of an emulator in bytes", reload=True, minimum=16 * _MIB)
+    max_vm_file: int = setting(4096 * _MIB, "longest file that an emulator can write, in bytes", reload=True)
     user: str | None = setting(None, "the user as whom emulators run, when the server is root")
     driver_seconds: int = setting(60, "after that a driver's work on a VM is cancelled", reload=True)
     disabled: tuple[str, ...] = setting((), "names of plugins that are not even imported")

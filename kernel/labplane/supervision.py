@@ -25,39 +25,6 @@ FRESH_SECONDS = 0.005
 Result = TypeVar("Result")
 
 
-class RunDelay:
-    """How long one thread, the one that calls `begin`, has waited for a processor that others had."""
-
-    def __init__(self) -> None:
-        self._file: int | None = None
-        self._read_at = -FRESH_SECONDS
-        self._latest = 0.0
-
-    def begin(self) -> None:
-        """Open what Linux tells of the calling thread; where it tells nothing, nothing is ever waited for."""
-        with suppress(OSError):
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-
-    def end(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def seconds(self) -> float:
-        """The time waited so far."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._latest = int(os.pread(self._file, 100, 0).split()[1]) / 1e9
-        return self._latest
-
-    def before(self, now: float) -> float:
-        """The time waited until `now`, or a few milliseconds earlier: reading it takes longer than most steps."""
-        if now - self._read_at > FRESH_SECONDS:
-            self._read_at = now
-            self.seconds()
-        return self._latest
-
-
 class Supervisor:
     """Calls what plugins brought, on the event loop, and keeps book of their faults in their reports.
 
@@ -76,7 +43,8 @@ class Supervisor:
         self._steps: list[tuple[Report, str, float, float]] = []  # that are on the processor, the innermost last
         self._accounted = 0.0
         self._waited = 0.0  # of what is accounted for
-        self._delay = RunDelay()
+        self._schedstat: int | None = None  # of the loop's thread, where Linux has it (man 5 proc)
+        self._baseline, self._stale_at = 0.0, 0.0
         self._over = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -146,8 +114,9 @@ class Supervisor:
         """Measure what is done meanwhile without giving way, without what inner steps account for."""
         began = time.perf_counter()
         before, waited_before = self._accounted, self._waited
-        delay = self._delay.before(began)
-        self._steps.append((report, what, began, delay))
+        if began > self._stale_at:  # since to read it takes longer than most steps
+            self._baseline, self._stale_at = self._delay(), began + FRESH_SECONDS
+        self._steps.append((report, what, began, delay := self._baseline))
         try:
             yield
         finally:
@@ -156,7 +125,7 @@ class Supervisor:
             own = took - (self._accounted - before)
             self._accounted = before + took
             if own > BLOCKING_SECONDS:
-                waited = self._delay.seconds() - delay
+                waited = self._delay() - delay
                 own -= max(0.0, waited - (self._waited - waited_before))
                 self._waited = waited_before + waited
             if own > BLOCKING_SECONDS:
@@ -165,7 +134,8 @@ class Supervisor:
 
     def watch(self) -> None:
         """Begin to look, from a thread, for what blocks the event loop of the calling thread right now."""
-        self._delay.begin()
+        with suppress(OSError):
+            self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._watcher = threading.Thread(target=self._watch, args=[threading.get_ident()], name="watch", daemon=True)
         self._watcher.start()
 
@@ -174,15 +144,23 @@ class Supervisor:
         self._over.set()
         if self._watcher is not None:
             self._watcher.join()  # it reads what is closed now
-        self._delay.end()
+        if self._schedstat is not None:
+            os.close(self._schedstat)
+            self._schedstat = None
+
+    def _delay(self) -> float:
+        """The seconds that the loop's thread has waited so far for a processor that others had."""
+        with suppress(OSError):
+            if self._schedstat is not None:
+                return int(os.pread(self._schedstat, 100, 0).split()[1]) / 1e9
+        return 0.0
 
     def _watch(self, thread: int) -> None:
         told = 0.0
         while not self._over.wait(WATCH_SECONDS):
             with suppress(IndexError):
                 report, what, began, delay = self._steps[-1]
-                waited = self._delay.seconds() - delay
-                if began != told and time.perf_counter() - began - waited > WATCH_SECONDS:
+                if began != told and time.perf_counter() - began - (self._delay() - delay) > WATCH_SECONDS:
                     told = began
                     stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
                     log.error("%s: %s is blocking the server. It is here:\n%s", report, what, stack)

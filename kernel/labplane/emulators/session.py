@@ -67,6 +67,7 @@ class Session:
         self.listener = Listener(self.console)
         self.last_words = b""
         self._is_confined = False
+        self._was_denied = False
         self._log_path = log
         self._log: LogFile | None = None
         self._typed = typed
@@ -85,8 +86,9 @@ class Session:
 
     @property
     def suspicion(self) -> str:
-        """A sentence, after a space, when the last words of a confined program are of a refusal; else empty."""
-        return f" {CONFINED}" if self._is_confined and any(words in self.last_words for words in DENIALS) else ""
+        """A sentence, after a space, when a confined program ended, or was not executed, for a refusal; else empty."""
+        was_denied = self._was_denied or any(words in self.last_words for words in DENIALS)
+        return f" {CONFINED}" if self._is_confined and was_denied else ""
 
     def open_log(self) -> None:
         """Begin the log."""
@@ -111,18 +113,22 @@ class Session:
     ) -> Process:
         """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
         self._is_confined = needs is not None
-        self.process = await terminals.spawn(
-            command,
-            cwd=cwd,
-            on_output=self.printed,
-            on_exit=self.ended,
-            needs=needs,
-            user=user,
-            timer_slack=timer_slack,
-            sigpipe=sigpipe,
-            keys=keys,
-            limits=limits,
-        )
+        try:
+            self.process = await terminals.spawn(
+                command,
+                cwd=cwd,
+                on_output=self.printed,
+                on_exit=self.ended,
+                needs=needs,
+                user=user,
+                timer_slack=timer_slack,
+                sigpipe=sigpipe,
+                keys=keys,
+                limits=limits,
+            )
+        except PermissionError:
+            self._was_denied = True
+            raise
         self.run(self.process)
         return self.process
 

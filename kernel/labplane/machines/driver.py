@@ -1,15 +1,14 @@
 """The classes that authors of drivers derive from: `Driver`, `ConsoleDriver` and `ProcessDriver`."""
 
 import asyncio
-import errno
 import os
-import resource
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from resource import RLIMIT_AS, RLIMIT_FSIZE
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labplane.emulators.confinement import Needs
-from labplane.emulators.session import CONFINED, Session
+from labplane.emulators.session import Session
 from labplane.emulators.users import give
 from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
 from labplane.machines.udp_ends import hand_over
@@ -237,8 +236,7 @@ class ProcessDriver(ConsoleDriver):
         command = list(self.command(vm))
         if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
             raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
-        settings = self.lab.settings
-        needs = self.needs(vm) if self.confined and settings.sandbox != "off" else None
+        needs = self.needs(vm) if self.confined and self.lab.settings.sandbox != "off" else None
         await hand_over(vm)
         try:
             if self.lab.user is not None:
@@ -252,13 +250,12 @@ class ProcessDriver(ConsoleDriver):
                 timer_slack=self.timer_slack,
                 sigpipe=self.sigpipe,
                 keys=self.keys,
-                limits={resource.RLIMIT_AS: settings.max_vm_memory, resource.RLIMIT_FSIZE: settings.max_vm_file},
+                limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):
                 raise  # which says what the system lacks
-            more = f" {CONFINED}" if needs is not None and error.errno in (errno.EACCES, errno.EPERM) else ""
-            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{more}") from None
+            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{session.suspicion}") from None
         vm.command_line = " ".join(command)
 
     async def bring_up(self, vm: "VM") -> None:
