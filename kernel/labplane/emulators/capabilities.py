@@ -29,6 +29,7 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 HEADER = struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0)
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 
 
 def numbers(names: Collection[str]) -> frozenset[int]:
@@ -46,7 +47,7 @@ def limit(kept: Collection[int]) -> None:
     """
     if _permitted() & SETPCAP:
         for number in range(BITS):
-            if number not in kept and _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
+            if number not in kept and _libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
                 break  # the kernel knows no more
     if kept:
         _check(_libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
@@ -61,7 +62,7 @@ def drop(kept: Collection[int]) -> None:
         _check(_libc.capset(HEADER, _halves(left)))
     for number in kept:
         if left & 1 << number:
-            _check(_libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(number), 0, 0))
+            _check(_libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0))
 
 
 def _halves(kept: int) -> bytes:

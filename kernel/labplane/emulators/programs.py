@@ -40,18 +40,18 @@ def closure(program: Path) -> list[Path]:
 def support(executed: Iterable[Path]) -> list[Path]:
     """What the files of a `closure` read besides: the directories where they are at home, and libraries elsewhere."""
     found: dict[Path, None] = {}
-    for file in executed:
-        folder = file.parent.resolve()
-        found |= dict.fromkeys(_homes(folder))
-        if (base := _base(folder.parent / ENVIRONMENT)) is not None:
+    for folder in dict.fromkeys(os.path.realpath(file.parent) for file in executed):
+        found |= dict.fromkeys(_homes(Path(folder)))
+        if (base := _base(f"{folder}/../{ENVIRONMENT}")) is not None:
             found |= dict.fromkeys(_homes(base))
+    for file in executed:
         found |= dict.fromkeys(_libraries(file))
     return list(found)
 
 
 def _chain(program: Path, depth: int) -> Iterator[Path]:
     yield program
-    file = program.resolve()
+    file = Path(os.path.realpath(program))
     yield file
     if (found := elf.read(file)) is not None:
         if found.loader is not None:
@@ -90,10 +90,11 @@ def _is_shared(prefix: Path) -> bool:
     return top in (top.parent, own, Path("/root"), Path("/home")) or top.parent == Path("/home")
 
 
-def _base(environment: Path) -> Path | None:
+def _base(environment: str) -> Path | None:
     """The ``bin`` directory of the Python from which a virtual environment was made, as that says."""
     try:
-        lines = environment.read_text("utf-8", "replace").splitlines()
+        with open(environment, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     values = (line.partition("=") for line in lines)
@@ -107,8 +108,8 @@ def _libraries(program: Path) -> Iterator[Path]:
     inherited: list[Path] = []
     while waiting and len(seen) <= MOST_LIBRARIES:
         found = elf.read(waiting.pop())
-        if found is None:
-            continue
+        if found is None or not (inherited or found.search):
+            continue  # as most: the system finds all that it needs
         inherited += [folder for folder in found.search if folder not in inherited]
         for name in found.needed:
             paths = (folder / name for folder in inherited)
