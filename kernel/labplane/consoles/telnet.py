@@ -1,4 +1,4 @@
-"""A console's viewer over telnet or bare TCP: the protocol is telnetlib3's, its meaning to a console is here."""
+"""A console's viewer over telnet or bare TCP. telnetlib3 knows the protocol, this file what a console makes of it."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A console's viewer over a WebSocket: bytes in binary frames both ways, what went before first."""
+"""A console's viewer over a WebSocket: bytes in binary frames both ways, beginning with the scrollback."""
 
 import asyncio
 from collections import deque
@@ -30,7 +30,7 @@ async def view(console: Console, websocket: WebSocket) -> None:
 
 
 class SocketViewer:
-    """Keeps what is to be shown until it is sent.
+    """A viewer whose output waits here until the WebSocket has sent it.
 
     lagged: it was hung up because more than `BACKLOG` bytes waited.
     """
@@ -59,7 +59,7 @@ class SocketViewer:
         self._news.set()
 
     async def next(self) -> bytes | None:
-        """All that waits to be shown; None when it was hung up and nothing is left."""
+        """All output that waits; None when the viewer was hung up and nothing is left."""
         while not self._pieces and not self._over:
             self._news.clear()
             await self._news.wait()

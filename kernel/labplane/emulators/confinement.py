@@ -28,7 +28,7 @@ BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
 SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
 TCP_SINCE, SCOPES_SINCE = 4, 6
 
-# What a program needs that is linked to the libraries of the system and asks it for names, times and randomness.
+# The files that the libraries of the system read, for themselves and for names, times and random numbers.
 SYSTEM = (
     *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sys/devices/system/cpu"),
     *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"),
@@ -37,7 +37,7 @@ SYSTEM = (
 )
 DEVICES = ("/dev/null", "/dev/tty")
 
-# None of these calls waits for anything, and giving up the interpreter's lock for one would cost more than all of them.
+# PyDLL keeps the interpreter's lock: none of these calls waits, and giving it up would cost more than all of them.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -116,7 +116,7 @@ def gain_no_privileges() -> None:
 
 @functools.cache
 def _system() -> list[Path]:
-    """Of SYSTEM, no directories that lead to below others of them, as ``/lib`` does in most systems."""
+    """The paths of `SYSTEM`, without directories that are links into others of them, as ``/lib`` is in most systems."""
     paths = [Path(path) for path in SYSTEM]
     own = [path for path in paths if path.is_dir() and not path.is_symlink()]
     return [path for path in paths if not (path.is_dir() and any(one in path.resolve().parents for one in own))]

@@ -1,4 +1,4 @@
-"""The log of what an emulator printed: one file that starts anew with each start and stays within bounds."""
+"""The log of an emulator's output: a file that is emptied at each start and stays within bounds."""
 
 import os
 from collections.abc import Callable
@@ -9,9 +9,9 @@ LIMIT = 1024 * 1024
 
 
 class LogFile:
-    """Appends to the file `path`, emptied first; beyond 1 MiB the older half moves to ``<path>.1``.
+    """Empties the file `path` and appends to it; when it has half a MiB, it is renamed to ``<path>.1`` and begun anew.
 
-    Where writing fails, on a full disk for one, the log ends and what it is the log of goes on.
+    When writing fails, as on a full disk, the log ends and the emulator goes on.
 
     complain: called with a sentence that says so.
     """
@@ -52,7 +52,7 @@ class LogFile:
 
 
 def _emptied(path: Path) -> BinaryIO:
-    """In the emulator's own directory, where it may put links that lead to what is the server's."""
+    """The file `path`, new or emptied. A link is removed: the emulator may have made it, to a file of the server."""
     if path.is_symlink():
         path.unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

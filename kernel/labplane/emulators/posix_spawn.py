@@ -1,4 +1,4 @@
-"""libc's posix_spawn, for two things that Python's lacks: a working directory, and a server that goes on meanwhile.
+"""libc's posix_spawn, which can set the working directory and, unlike Python's, does not hold up the server.
 
 ``os.posix_spawn`` keeps the interpreter's lock until the child has executed its program, which takes a busy machine
 tens of milliseconds; a call through ctypes gives it up. Needs glibc 2.29 or musl 1.1.24.
@@ -19,7 +19,7 @@ OPAQUE = 1024  # bytes; more than any libc's posix_spawnattr_t, posix_spawn_file
 TO_DEFAULT = (signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 _libc = ctypes.CDLL(None)
-_quick = ctypes.PyDLL(None)  # keeps the lock: for what is done sooner than the lock is given up and had again
+_quick = ctypes.PyDLL(None)  # keeps the lock: giving it up and taking it again would cost more than these calls
 
 
 def spawn(
@@ -79,6 +79,6 @@ def _strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
 
 
 def _check(error: int) -> None:
-    """These functions return the error itself; they leave errno alone."""
+    """Raise the OSError whose number such a function returned; they do not set errno."""
     if error:
         raise OSError(error, os.strerror(error))

@@ -18,7 +18,7 @@ SYS_SETGROUPS = {"x86_64": 116, "aarch64": 159}
 SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
 SYS_SETRESGID = {"x86_64": 119, "aarch64": 149}
 
-_libc = ctypes.PyDLL(None, use_errno=True)  # nothing that is called here waits
+_libc = ctypes.PyDLL(None, use_errno=True)  # none of the calls here waits
 
 
 async def spawn(
@@ -64,7 +64,7 @@ async def spawn(
 
 
 async def _in_thread_of_its_own(work: Callable[[], int]) -> int:
-    """What `work` returns or raises; the thread is no other's, before or after. Leaner than an executor made for it."""
+    """The result of `work` in a fresh thread, which ends with it. This takes less time than an executor would."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[int] = loop.create_future()
 
@@ -91,7 +91,7 @@ def _with_basics(needs: Needs, program: Path, cwd: Path, terminal: Path) -> Need
 
 
 def _wait_longer(slack: float) -> None:
-    """Of the calling thread and the program that it starts (man 2 prctl)."""
+    """Let timers of the calling thread, and of the program that it starts, be `slack` seconds late (man 2 prctl)."""
     _libc.prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(round(slack * 1e9)), 0, 0, 0)
 
 

@@ -30,7 +30,7 @@ ALWAYS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 4096}
 
 
 class Process:
-    """A running emulator: what it prints goes to `on_output`, its end to `on_exit`.
+    """A running program: its output is passed to `on_output`, its returncode to `on_exit`.
 
     pid:        of the process, which leads a session and a process group of its own.
     returncode: None while it runs, then as in subprocess (negative: the signal that ended it).
@@ -53,7 +53,7 @@ class Process:
         self._loop.add_reader(self._watch, self._reap)
 
     def write(self, data: bytes) -> None:
-        """Type `data` on the terminal. What the emulator leaves unread beyond 64 KiB is lost."""
+        """Type `data` on the terminal. Beyond 64 KiB that the program has not read, it is lost."""
         if self.returncode is not None:
             return
         self._input += data[: max(0, INPUT_LIMIT - len(self._input))]
@@ -94,7 +94,7 @@ class Process:
             data = os.read(self._terminal, READ_SIZE)
         except BlockingIOError:
             return False
-        except OSError:  # EIO: nobody holds the other end any more
+        except OSError:  # EIO: no process has the terminal open any more
             data = b""
         if not data:
             self._loop.remove_reader(self._terminal)
@@ -116,7 +116,7 @@ class Process:
             self._loop.remove_writer(self._terminal)
 
     def _reap(self) -> None:
-        self.kill()  # whatever it started, while its number is still its own
+        self.kill()  # ends the programs that it started; until `waitpid` nobody else can have its number
         _, status = os.waitpid(self.pid, os.WNOHANG)
         self._loop.remove_reader(self._watch)
         os.close(self._watch)
@@ -132,7 +132,7 @@ class Process:
 
 
 class Terminals:
-    """Starts processes on terminals. The one owner of ptys, so that it can move out of the server one day."""
+    """Starts programs on terminals. It is the only owner of ptys."""
 
     def __init__(self) -> None:
         self._running: set[Process] = set()
@@ -142,16 +142,16 @@ class Terminals:
 
     @property
     def can_confine(self) -> bool:
-        """True when the kernel can keep a process from what is not its own."""
+        """True when this Linux has Landlock."""
         return confinement.version() > 0
 
     def kill_all(self) -> None:
-        """SIGKILL for whatever still runs; the last resort at the server's end."""
+        """Send SIGKILL to all programs that still run; the last resort at the server's end."""
         for process in self._running:
             process.kill()
 
     async def comes_free(self, is_free: Callable[[], bool]) -> bool:
-        """Whether a port is free, or will be as soon as no program on its way has a copy of a socket of this process.
+        """Whether a port is free, or becomes so once no program that is being started has a copy of one of our sockets.
 
         Linux closes those copies after it has told us that the program is executed, and on a busy machine quite a while
         after. So `is_free` is asked again until the latest spawn is half a second old, but not for ever: those that

@@ -1,4 +1,4 @@
-"""Whom emulators run as when that is not the server's own user, and what then has to be theirs."""
+"""The user as whom emulators run if not as the server's own, and the files that this user must own."""
 
 import os
 import pwd
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class User:
-    """A user and the group of theirs, by number."""
+    """A user and its main group, by number."""
 
     uid: int
     gid: int
 
 
 def user_named(name: str) -> User | None:
-    """The user of that name; None when that is who runs the server.
+    """The user of that name; None when the server itself runs as that user.
 
     Raises ValueError when there is no such user, or the server is not root and so cannot run anything as another.
     """
@@ -32,7 +32,10 @@ def user_named(name: str) -> User | None:
 
 
 def give(directory: Path, user: User) -> None:
-    """Make `directory` and the files in it `user`'s. No link is followed, no file given that has other names."""
+    """Make `user` the owner of `directory` and of the files in it.
+
+    No link is followed, and a file with several names stays as it is, since one of them may lie elsewhere.
+    """
     top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchown(top, user.uid, user.gid)
@@ -47,7 +50,7 @@ def give(directory: Path, user: User) -> None:
 def _give_file(name: str, folder: int, user: User) -> None:
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:  # a link, a socket, or gone
+    except OSError:  # it is a link or a socket, or was removed meanwhile
         return
     try:
         status = os.fstat(file)

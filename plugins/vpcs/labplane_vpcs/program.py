@@ -1,4 +1,4 @@
-"""Which vpcs program there is, and what its version can do (S-1, Q-1)."""
+"""The vpcs program of this host, and what its version can do (S-1, Q-1)."""
 
 import asyncio
 import os
