@@ -9,8 +9,36 @@ from pathlib import Path
 
 import pytest
 
+from labplane_vpcs import sockets
 from labplane_vpcs.sockets import has_udp_port, open_files, thread_states
-from support import until
+from support import port_is_free, until
+
+CAN_ASK = sockets._can_ask
+
+
+@pytest.fixture(params=["asked", "read"], autouse=True)
+def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with netlink and once without, as where the kernel does not have it."""
+    if request.param == "read":
+        monkeypatch.setattr(sockets, "_can_ask", lambda: False)
+    else:
+        assert sockets._can_ask(), "this kernel has no udp_diag"
+
+
+@pytest.mark.parametrize("number", [1, 9, 33333, 65535])
+def test_a_port_that_no_socket_has_is_nobodys(number: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM):
+        assert port_is_free(number, socket.SOCK_DGRAM)
+        assert not has_udp_port(os.getpid(), number)
+
+
+def test_a_kernel_that_answers_nothing_of_the_kind_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int | None:
+        raise OSError(93, "Protocol not supported")
+
+    for answer in (refused, lambda _: None):
+        monkeypatch.setattr(sockets, "_inode", answer)
+        assert not CAN_ASK.__wrapped__()
 
 
 def test_a_bound_port_is_seen_with_its_owner_and_with_nobody_else() -> None:
