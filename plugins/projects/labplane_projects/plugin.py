@@ -11,6 +11,7 @@ from uuid import uuid4
 from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook, remove_tree
 from labplane_projects.drafts import drafts_below
 from labplane_projects.lock import Lock
+from labplane_projects.places import Places
 from labplane_projects.project import MARKER, Project
 
 log = logging.getLogger("labplane.projects")
@@ -25,6 +26,7 @@ class Projects(Plugin):
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
         super().__init__(lab, config)
         self._projects: dict[str, Project] = {}
+        self._places = Places()
         self._location = lab.settings.projects_path
         self._directory_lock: Lock | None = None
         lab.at_start(self._start)
@@ -205,12 +207,13 @@ class Projects(Plugin):
     @contextmanager
     def _reserved(self, project: Project, path: Path) -> Iterator[None]:
         """Keep `path` for the project meanwhile. Raises Conflict when it overlaps that of another."""
-        self._check_unshared(project, path)
-        project.reserved = path
+        if (other := self._places.other_at(path, project.id)) is not None:
+            raise Conflict(f"{path} overlaps the directory of the open project {other}.")
+        self._places.put(project.id, {project.path, path})
         try:
             yield
         finally:
-            project.reserved = None
+            self._places.put(project.id, {project.path})
 
     async def _start(self) -> None:
         """Lock the projects directory, then remove from it what an earlier run left: temporary projects and drafts."""
@@ -253,6 +256,7 @@ class Projects(Plugin):
 
     def _forget(self, project: Project) -> None:
         project.gone = True
+        self._places.put(project.id, ())
         if self._projects.get(project.id) is project:
             del self._projects[project.id]
 
@@ -270,12 +274,6 @@ class Projects(Plugin):
         if path == self._location or path in self._location.parents:
             raise Conflict(f"{path} contains the projects directory; it cannot be a project itself.")
         return path
-
-    def _check_unshared(self, project: Project, path: Path) -> None:
-        for other in self._projects.values():
-            for taken in (other.path, other.reserved):
-                if other is not project and taken is not None and _overlap(path, taken):
-                    raise Conflict(f"{path} overlaps the directory of the open project {other.id}.")
 
     def _check_move(self, project: Project, path: Path) -> None:
         if _overlap(path, project.path):

@@ -15,7 +15,6 @@ class Project:
     """A project from its creation until it is closed.
 
     path:     its directory, absolute.
-    reserved: the directory that it is about to move to, else None.
     found:    its directory had files in it before the project was opened there.
     open:     whether requests find it: from the end of its creation until its last VM is removed.
     lock:     held while the project is opened, changed, committed or closed.
@@ -25,7 +24,6 @@ class Project:
         self.id = project_id
         self.name = name
         self.path = path
-        self.reserved: Path | None = None
         self.temporary = False
         self.found = False
         self.lock = asyncio.Lock()
