@@ -18,6 +18,7 @@ import uvloop
 from bench import effort, raw
 from bench.client import BenchError
 from bench.effort import Effort
+from bench.measure_growth import growth
 from bench.measure_guards import guards
 from bench.measure_idle import idle
 from bench.measure_requests import create, link, udp
@@ -33,6 +34,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "create": create,
     "udp": udp,
     "link": link,
+    "growth": growth,
     "start": start,
     "storm": storm,
     "rest": rest,

@@ -11,6 +11,7 @@ class Effort:
     load_seconds: float
     vms: int
     udp_ports: int
+    many: int
     pairs: int
     starts: int
     storm: int
@@ -19,8 +20,26 @@ class Effort:
 
 
 FULL = Effort(
-    rounds=5, load_seconds=2.0, vms=1000, udp_ports=5000, pairs=100, starts=15, storm=100, running=10, idle_seconds=6.0
+    rounds=5,
+    load_seconds=2.0,
+    vms=1000,
+    udp_ports=5000,
+    many=10_000,
+    pairs=100,
+    starts=15,
+    storm=100,
+    running=10,
+    idle_seconds=6.0,
 )
 QUICK = Effort(
-    rounds=2, load_seconds=0.5, vms=200, udp_ports=1000, pairs=20, starts=5, storm=20, running=5, idle_seconds=5.0
+    rounds=2,
+    load_seconds=0.5,
+    vms=200,
+    udp_ports=1000,
+    many=1000,
+    pairs=20,
+    starts=5,
+    storm=20,
+    running=5,
+    idle_seconds=5.0,
 )

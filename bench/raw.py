@@ -64,11 +64,12 @@ def started(count: int) -> Iterator[tuple[float, list[int]]]:
 
 
 def udp_free(port: int) -> bool:
-    return _binds(port, socket.SOCK_DGRAM)
-
-
-def tcp_free(port: int) -> bool:
-    return _binds(port, socket.SOCK_STREAM)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
 
 
 def _spawn(path: str, lport: int) -> tuple[int, int]:
@@ -93,14 +94,3 @@ def _ended() -> Iterator[list[tuple[int, int]]]:
         for pid, master in running:
             os.waitpid(pid, 0)
             os.close(master)
-
-
-def _binds(port: int, kind: socket.SocketKind) -> bool:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        try:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-    return True

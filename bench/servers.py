@@ -40,7 +40,7 @@ class Server:
 
 
 @contextmanager
-def labplane(*options: str) -> Iterator[Server]:
+def labplane(*options: str, consoles: str = CONSOLES, udp: str = UDP) -> Iterator[Server]:
     """A fresh ``labplane serve`` with its defaults but for the ports and `options`, in a temporary directory."""
     with _projects() as directory:
         command = [sys.executable, "-c", "from labplane.cli import main; main()", "serve", "--port", "0"]
@@ -48,9 +48,9 @@ def labplane(*options: str) -> Iterator[Server]:
             "--projects-dir",
             directory + "/projects",
             "--console-ports",
-            CONSOLES,
+            consoles,
             "--udp-ports",
-            UDP,
+            udp,
             *options,
         ]
         with _running(command) as server:

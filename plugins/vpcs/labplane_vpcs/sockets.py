@@ -4,6 +4,7 @@ import functools
 import os
 import socket
 import struct
+from pathlib import Path
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
 NETLINK_SOCK_DIAG = 4
@@ -17,11 +18,15 @@ REPLY = 4096
 
 
 def has_udp_port(pid: int, number: int) -> bool:
-    """True when the process `pid` itself has UDP `number` bound, at every address."""
-    inodes = {int(target[8:-1]) for target in open_files(pid) if target.startswith("socket:[")}
-    if not inodes:
+    """True when the process `pid` itself has UDP `number` bound, at every address. Raises OSError when it has ended.
+
+    Its files come last: a process that is just being started has a copy of each one of the server's for a moment.
+    """
+    inode = _inode(number) if _can_ask() else _inode_in_table(pid, number)
+    if inode is None:
+        Path(f"/proc/{pid}/fd").stat()
         return False
-    return (_inode(number) if _can_ask() else _inode_in_table(pid, number)) in inodes
+    return f"socket:[{inode}]" in open_files(pid)
 
 
 def _inode(number: int) -> int | None:
