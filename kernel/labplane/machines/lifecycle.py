@@ -50,7 +50,7 @@ async def create(
             break
     if lab.is_closing(project_id):
         raise NotFound(f"The project {project_id} is being closed.")
-    if len(lab.vms.of(project_id)) >= lab.settings.max_vms:
+    if lab.vms.count(project_id) >= lab.settings.max_vms:
         raise Conflict(
             f"The project has {lab.settings.max_vms} VMs, which is all that the settings allow; delete one first."
         )

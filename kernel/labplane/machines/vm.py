@@ -201,6 +201,10 @@ class VMs:
         """The VM of that id, which may still be in the making; None when there is none."""
         return self._by_id.get(vm_id)
 
+    def count(self, project_id: str) -> int:
+        """How many VMs the project has, those in the making included."""
+        return len(self._by_project.get(project_id, {}))
+
     def of(self, project_id: str) -> list[VM]:
         """The project's VMs, those in the making included, oldest first."""
         return list(self._by_project.get(project_id, {}).values())

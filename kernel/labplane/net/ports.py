@@ -7,11 +7,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 from labplane.errors import Conflict
 
 Bind = Callable[[int], socket.socket | None]
 
+LOOKS = 16  # at numbers that other programs had, for each lease
 LOWEST = 1024  # the first number that needs no privilege
 ANYWHERE = "0.0.0.0"  # noqa: S104 - to keep a number from others at every address; nothing is read there
 
@@ -64,7 +66,8 @@ class PortPool:
     A number that is leased has a placeholder, but while it is lent to the program that shall bind it.
 
     An owner is any hashable object; leases compare owners by equality. Finding the next number costs one
-    heap operation and one bind, plus one bind for each lower number that another program on this host has.
+    heap operation and one bind, plus one bind each for up to 16 lower numbers that other programs on this host have.
+    When they have more, as another server of the same range may, each lease looks at others of them.
     """
 
     def __init__(self, name: str, first: int, last: int, bind: Bind, patience: float = 3600.0) -> None:
@@ -77,6 +80,7 @@ class PortPool:
         self._fresh = first
         self._returned: list[int] = []
         self._in_returned: set[int] = set()
+        self._occupied: dict[int, None] = {}  # by other programs, when last looked at; longest ago first
         self._unclaimed: OrderedDict[int, float] = OrderedDict()  # since when, oldest first
         self._placeholders: dict[int, socket.socket] = {}
         self._lent: dict[int, Hashable] = {}  # and to whom
@@ -107,21 +111,17 @@ class PortPool:
         Raises Conflict when the range is exhausted (U-4), OSError when there can be no further socket.
         """
         self._expire()
-        occupied = []
-        try:
-            for number in self._candidates():
-                occupied.append(number)
-                if self._hold(number):
-                    occupied.pop()
-                    self._assign(number, owner)
-                    if owner is None:
-                        self._unclaimed[number] = time.monotonic()
-                    return number
-        finally:
-            for number in occupied:
-                self._give_back(number)
+        for number in self._candidates():
+            self._occupied[number] = None
+            if self._hold(number):
+                del self._occupied[number]
+                self._assign(number, owner)
+                if owner is None:
+                    self._unclaimed[number] = time.monotonic()
+                return number
+        others = sum(number not in self._owners for number in self._occupied)
         raise Conflict(
-            f"No {self.name} is free in {self.first}-{self.last}: {len(self._owners)} leased, {len(occupied)} in use "
+            f"No {self.name} is free in {self.first}-{self.last}: {len(self._owners)} leased, {others} in use "
             "by other programs. Delete what is no longer needed or widen the range in the settings."
         )
 
@@ -169,6 +169,7 @@ class PortPool:
         self._fresh = first
         self._returned.clear()
         self._in_returned.clear()
+        self._occupied.clear()
 
     def close(self) -> None:
         """Let go of all numbers on the host; leases stay. To be called at the end."""
@@ -272,6 +273,17 @@ class PortPool:
             placeholder.close()
 
     def _candidates(self) -> Iterator[int]:
+        """The numbers that may be free, lowest first, but for most of those that others had: they come last."""
+        for number in list(islice(self._occupied, LOOKS)):
+            del self._occupied[number]
+            self._give_back(number)
+        tried = set()
+        for number in self._untried():
+            tried.add(number)
+            yield number
+        yield from sorted(self._occupied.keys() - tried - self._owners.keys())
+
+    def _untried(self) -> Iterator[int]:
         while self._returned:
             number = heapq.heappop(self._returned)
             self._in_returned.discard(number)

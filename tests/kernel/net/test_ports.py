@@ -217,6 +217,30 @@ def test_what_a_stranger_gives_back_is_found_again() -> None:
     assert mine.lease("a") == FIRST
 
 
+def test_a_lease_looks_at_few_of_the_many_numbers_that_another_server_has_and_finds_all_in_the_end() -> None:
+    """U-3, U-4: two servers of one range."""
+    theirs, host, looks = range(1000, 1500), Host(), 0
+    host.strangers |= set(theirs)
+
+    def bind(number: int) -> Any:
+        nonlocal looks
+        looks += 1
+        return host.bind(number)
+
+    mine = PortPool("UDP port", 1000, 2000, bind)
+    assert mine.lease("a") == 1500
+    looks = 0
+    assert [mine.lease("a") for _ in range(400)] == list(range(1501, 1901))
+    assert looks <= 400 * 17
+    host.strangers -= {1100, 1200}
+    found = [mine.lease("a") for _ in range(102)]
+    assert sorted(found) == [1100, 1200, *range(1901, 2001)]
+    with pytest.raises(Conflict, match="503 leased, 498 in use by other programs"):
+        mine.lease("a")
+    host.strangers.remove(1499)
+    assert mine.lease("a") == 1499
+
+
 def test_leases_to_nobody_and_claims_leave_no_trace_behind() -> None:
     """Or a client that allocates, links and deletes all day would fill the memory."""
     mine = pool(patience=3600.0)
