@@ -1,19 +1,24 @@
-"""A busy machine is nobody's fault: what the server's thread waits for a processor is taken off."""
+"""A busy machine is nobody's fault: the time for which the loop waits for a processor is put down to no plugin.
 
+No other thread of this process has work meanwhile: waiting for Python's lock looks like waiting for anything else.
+"""
+
+import asyncio
+import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from inprocess import Served, serving
-from labplane import Plugin, Request, Route, hook
-from labplane.plugins.loading import Candidate
-from labplane.supervision import BLOCKING_SECONDS
+from labplane import supervision
+from labplane.events import Events
+from labplane.reports import Report
+from labplane.supervision import BLOCKING_SECONDS, Supervisor
+from support import until
 
 BUSY = 4
 SPIN = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); print('up', flush=True)\nwhile True: pass"
@@ -30,38 +35,11 @@ def compute(seconds: float) -> None:
         pass
 
 
-class Working(Plugin):
-    """A route that does what a test has put there; it answers with the seconds that it took."""
-
-    does: Callable[[], Any]
-
-    @hook
-    def routes(self) -> Iterable[Route]:
-        return [
-            Route("GET", "/v1/labour", self.plain, status=200, summary="Work in a function"),
-            Route("POST", "/v1/labour", self.work, status=200, summary="Work in a coroutine"),
-        ]
-
-    def plain(self, _: Request) -> Any:
-        began = time.perf_counter()
-        type(self).does()
-        return {"took": time.perf_counter() - began}
-
-    async def work(self, request: Request) -> Any:
-        return self.plain(request)
-
-
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(tmp_path, [Candidate("working", lambda: Working, "labplane-working", "1")]) as served:
-        yield served
-
-
-@pytest.fixture
-def crowd(served: Served) -> Iterator[None]:
-    """Programs that keep the one processor busy on which the server's thread runs."""
-    (processor, *_) = os.sched_getaffinity(0)
-    served.call(os.sched_setaffinity, 0, {processor})
+def crowd() -> Iterator[None]:
+    """Programs that keep the one processor busy on which this thread runs meanwhile."""
+    allowed = os.sched_getaffinity(0)
+    processor = min(allowed)
     programs = [
         subprocess.Popen([sys.executable, "-c", SPIN, str(processor)], stdout=subprocess.PIPE) for _ in range(BUSY)
     ]
@@ -69,45 +47,102 @@ def crowd(served: Served) -> Iterator[None]:
         for program in programs:
             assert program.stdout
             assert program.stdout.readline() == b"up\n"
+        os.sched_setaffinity(0, {processor})
         yield
     finally:
+        os.sched_setaffinity(0, allowed)
         for program in programs:
             program.kill()
             program.communicate()
 
 
-def blamed(served: Served) -> str | None:
-    (found,) = (one for one in served.http.get("/v1/plugins").json() if one["name"] == "working")
-    assert (found["last_fault"] is None) == (found["faults"] == 0)
-    return found["last_fault"]  # type: ignore[no-any-return]
+@pytest.fixture
+def report() -> Report:
+    return Report("working", "active", "labplane-working", "1", "labplane.v1")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_who_computes_a_little_on_a_busy_machine_is_not_blamed(method: str, served: Served, crowd: None) -> None:
-    Working.does = staticmethod(lambda: compute(0.05))
-    took = served.http.request(method, "/v1/labour").json()["took"]
+Doing = Callable[[], None]
+Way = Callable[[Supervisor, Report, Doing], float]
+
+
+def in_a_function(supervisor: Supervisor, report: Report, does: Doing) -> float:
+    began = time.perf_counter()
+    supervisor.run(report, "work", does)
+    return time.perf_counter() - began
+
+
+def in_a_coroutine(supervisor: Supervisor, report: Report, does: Doing) -> float:
+    """After its first wait, too, where each step counts by itself."""
+
+    async def work() -> float:
+        await asyncio.sleep(0.01)
+        began = time.perf_counter()
+        does()
+        return time.perf_counter() - began
+
+    return asyncio.run(supervisor.call(report, "work", work()))
+
+
+def within_another(supervisor: Supervisor, report: Report, does: Doing) -> float:
+    outer = Report("outer", "active", "labplane-outer", "1", "labplane.v1")
+    with supervisor.step(outer, "waiting"):
+        took = in_a_function(supervisor, report, does)
+    assert outer.last_fault is None
+    return took
+
+
+ways = pytest.mark.parametrize("way", [in_a_function, in_a_coroutine, within_another])
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.setattr(supervision, "WATCH_SECONDS", 60.0)
+    supervisor = Supervisor(lambda: 20.0, Events())
+    supervisor.watch()
+    yield supervisor
+    supervisor.unwatch()
+
+
+@ways
+def test_who_computes_a_little_is_not_blamed(way: Way, crowd: None, supervisor: Supervisor, report: Report) -> None:
+    took = way(supervisor, report, lambda: compute(0.06))
     assert took > 1.5 * BLOCKING_SECONDS, "or the test shows nothing"
-    assert blamed(served) is None
+    assert report.last_fault is None
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@ways
 @pytest.mark.parametrize("does", [lambda: time.sleep(0.25), lambda: compute(0.25)], ids=["sleeps", "computes"])
-def test_who_blocks_the_server_on_a_busy_machine_is_blamed_for_that_alone(
-    does: Callable[[], Any], method: str, served: Served, crowd: None
+def test_who_blocks_the_server_is_blamed_for_that_alone(
+    does: Doing, way: Way, crowd: None, supervisor: Supervisor, report: Report
 ) -> None:
-    Working.does = staticmethod(does)
-    served.http.request(method, "/v1/labour")
-    fault = blamed(served)
-    assert fault
-    assert fault.startswith(f"{method} /v1/labour: blocked the server for ")
-    assert 230 <= int(fault.split()[-2]) < 350
-    assert fault.endswith(" ms")
+    way(supervisor, report, does)
+    assert report.last_fault
+    assert report.last_fault.startswith("work: blocked the server for ")
+    assert 230 <= int(report.last_fault.split()[-2]) < 350
 
 
-def test_a_plugin_that_reads_what_does_not_come_is_blamed(served: Served, tmp_path: Path, crowd: None) -> None:
+def test_who_reads_what_does_not_come_is_blamed(
+    tmp_path: Path, crowd: None, supervisor: Supervisor, report: Report
+) -> None:
     """As from a slow disk: waiting for anything but a processor is its own affair."""
     os.mkfifo(tmp_path / "slow")
-    Working.does = staticmethod((tmp_path / "slow").read_bytes)
     with subprocess.Popen(["/bin/sh", "-c", 'sleep 0.3; : > "$0"', str(tmp_path / "slow")]):
-        served.http.get("/v1/labour")
-    assert "GET /v1/labour: blocked the server for" in (blamed(served) or "")
+        in_a_function(supervisor, report, lambda: print((tmp_path / "slow").read_bytes()))
+    assert report.last_fault
+    assert report.last_fault.startswith("work: blocked the server for")
+
+
+def test_who_computes_a_little_is_not_said_to_be_blocking_the_server_meanwhile(
+    crowd: None, report: Report, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervision, "WATCH_SECONDS", 0.3)
+    supervisor = Supervisor(lambda: 20.0, Events())
+    supervisor.watch()
+    try:
+        with caplog.at_level(logging.ERROR):
+            took = in_a_function(supervisor, report, lambda: compute(0.15))
+            assert took > 0.3, "or the test shows nothing"
+            assert "is blocking the server" not in caplog.text
+            in_a_function(supervisor, report, lambda: until(lambda: "is blocking" in caplog.text, "a word of it"))
+    finally:
+        supervisor.unwatch()
