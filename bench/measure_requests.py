@@ -33,8 +33,8 @@ async def version(effort: Effort) -> list[Row]:
 
 
 async def create(effort: Effort) -> list[Row]:
-    """POST …/vpcs/vms, in blocks that alternate with the floor's; a new server each round, as who creates many VMs does
-    so first."""
+    """POST …/vpcs/vms, in blocks that alternate with the floor's; with a new server for each round, since large labs
+    are created on new servers."""
     request = encode("POST", floor.VMS, {"name": "PC"})
     rounds = []
     for _ in range(effort.rounds):

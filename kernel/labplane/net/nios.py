@@ -1,4 +1,4 @@
-"""NIOs: the end of a link at a VM's port. The types there are, and what a request must say about each (N-1, N-2)."""
+"""NIOs, the ends of links at the ports of VMs: their types and the JSON Schema of each (N-1, N-2)."""
 
 from collections.abc import Mapping
 from typing import Any

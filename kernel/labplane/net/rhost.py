@@ -1,4 +1,4 @@
-"""The far end of a link: what a request calls it, as an IPv4 address (N-4)."""
+"""The far end of a link: the host that a request names, resolved to an IPv4 address (N-4)."""
 
 import asyncio
 import ipaddress

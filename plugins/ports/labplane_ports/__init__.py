@@ -1,4 +1,4 @@
-"""UDP ports for links, on request (section 6 of docs/api.md)."""
+"""The routes that lease UDP ports for links (section 6 of docs/api.md)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from labplane import Plugin, Request, Route, Schema, hook
 
 
 class Ports(Plugin):
-    """U-1: a port for nobody in particular yet; U-2: a port for a project."""
+    """The plugin: one route leases a port without an owner (U-1), another one for a project (U-2)."""
 
     @hook
     def schemas(self) -> Mapping[str, Schema]:

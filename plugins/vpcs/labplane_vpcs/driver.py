@@ -34,7 +34,7 @@ TUN = Path("/dev/net/tun")
 
 
 class VPCSDriver(ProcessDriver):
-    """Section 7 of docs/api.md, and what is known of the program (Q-1 to Q-14)."""
+    """The driver of VPCS (sections 7 and 11 of docs/api.md)."""
 
     kind = "vpcs"
     properties: ClassVar[Mapping[str, Schema]] = {"startup_script": {"type": ["string", "null"]}}
@@ -156,7 +156,7 @@ class VPCSDriver(ProcessDriver):
         return most
 
     async def _until_up(self, vm: VM, session: Session, lport: int | None, binding: Binding) -> None:
-        """Return when the program itself has its end of the link open (S-3)."""
+        """Wait until the program itself has its end of the link open (S-3). Raises Conflict when it cannot."""
         assert session.process is not None  # noqa: S101 - launched
         pid = session.process.pid
         deadline = time.monotonic() + UP_WITHIN
@@ -179,7 +179,7 @@ class VPCSDriver(ProcessDriver):
 
 
 def _check_device(name: str) -> None:
-    """N-7."""
+    """Raise BadRequest unless `name` can be that of a network interface (N-7)."""
     if len(name.encode()) > 15 or name in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 33 for c in name):
         raise BadRequest(
             f"'tap_device' {name[:40]!r} is no interface name: at most 15 bytes without '/', ':', '%' or spaces."

@@ -1,4 +1,4 @@
-"""A few launches at a time, so that each is short; those that wait go in an order that spares them each other."""
+"""The queue of launches: a few go at a time, so that each is short, in an order in which they do not wait in vain."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ Rank = Callable[[int | None], tuple[int, float]]
 class Launches:
     """At most `at_once` launches, not counting those that have taken longer than `OVERDUE_SECONDS`.
 
-    rank: of a launch by its lport; of those that wait the lowest one is next, looked at anew for each turn.
+    rank: gives the rank of a launch by its lport, anew for each turn; of the waiting ones the lowest is next.
     """
 
     def __init__(self, at_once: int, rank: Rank) -> None:
@@ -22,7 +22,7 @@ class Launches:
 
     @asynccontextmanager
     async def slot(self, lport: int | None) -> AsyncIterator[None]:
-        """Wait for a turn; leaving it lets the next one go."""
+        """Wait for a turn; the next launch gets one when the block is left, or overdue."""
         await self._turn(lport)
         overdue = False
 

@@ -29,17 +29,17 @@ class Program:
 
     @property
     def has_relay_switch(self) -> bool:
-        """-R turns the relay socket off (Q-2)."""
+        """Whether it knows -R, which turns the relay socket off (Q-2)."""
         return self.version >= Version("0.8b1")
 
     @property
     def runs_commands(self) -> bool:
-        """``!`` runs a command on the host (Q-10)."""
+        """Whether its ``!`` runs a command on the host (Q-10)."""
         return self.version < Version("0.8.2")
 
 
 class Programs:
-    """Finds vpcs and asks for its version, once for each file as long as it does not change (B-21)."""
+    """The vpcs programs that were found, so that each file is asked for its version once, until it changes (B-21)."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, int, int], Program] = {}

@@ -1,8 +1,8 @@
-"""The hidden relay socket: VPCS before 0.8 takes UDP lport + 9, where a neighbour may want to live (Q-5, B-12).
+"""The relay sockets of VPCS before 0.8, each at UDP lport + 9, which may be the lport of another VM (Q-5, B-12).
 
-A VPCS tries for that socket once, no sooner than 0.21 seconds after it was started, and does without when the port is
-taken. So the port is guarded until it has tried. A neighbour whose own lport it is gets it at once while there is time
-to bind it before the attempt, and waits for the attempt otherwise.
+A VPCS tries to bind that port once, no sooner than 0.21 seconds after its start, and does without when the port is
+taken. So labplane guards the port until that attempt is over. A VM whose own lport it is gets the port at once while
+there is time to bind it before the attempt; otherwise its start waits for the attempt.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ POLL = 0.05
 
 
 class Overtaken(Conflict):
-    """The port was handed over, but could not be bound in time; to be tried again."""
+    """A VPCS could not bind its lport before the port was guarded again; its launch has to be repeated."""
 
 
 class Binding:
-    """One VPCS that is about to bind its lport.
+    """A VPCS that is about to bind its lport.
 
-    overtaken: it was too slow: the port is guarded against a neighbour's relay now.
+    overtaken: whether it was too slow, so that the port is guarded against the relay of another VPCS.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Binding:
 
 
 class Attempt:
-    """One VPCS that will try for its relay socket, and the guard that keeps it from succeeding."""
+    """The coming attempt of a VPCS to bind its relay socket, and the guard that makes it fail."""
 
     def __init__(self, lab: Lab, number: int) -> None:
         self.began = time.monotonic()
@@ -49,28 +49,28 @@ class Attempt:
 
     @property
     def age(self) -> float:
-        """Seconds since the program was about to be started."""
+        """Seconds since just before the start of the program."""
         return time.monotonic() - self.began
 
     def guard(self) -> None:
-        """Keep the program off the port, unless somebody has it."""
+        """Keep the program off the port, unless another socket has it already."""
         self._guards = True
         self._lab.udp.guard(self.number)
 
     def hand_over(self) -> None:
-        """Let go of the port for a neighbour."""
+        """Stop guarding, so that the VM whose lport it is can bind the port."""
         if self._guards:
             self._guards = False
             self._lab.udp.unguard(self.number)
 
     def finish(self) -> None:
-        """The program has tried, or has ended."""
+        """Stop guarding for good: the program has made its attempt or has ended."""
         self.hand_over()
         self.over.set()
 
 
 class Relays:
-    """The attempts that are still ahead and the lports that are being bound, each by its port."""
+    """The attempts to come and the lports that are being bound, each by its port."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -78,10 +78,10 @@ class Relays:
         self._bindings: dict[int, Binding] = {}
 
     def rank(self, lport: int | None) -> tuple[int, float]:
-        """In which order launches that wait should go, lowest first.
+        """The place of a waiting launch in the queue; the lowest goes first.
 
-        First those whose port can still be handed over, then the highest lport, which is bound before a VPCS nine below
-        could want its port for a relay; last those that have to wait for an attempt.
+        First come launches whose port can still be handed over. Then comes the highest lport: it is bound before the
+        VPCS nine below it makes its attempt. Launches that have to wait for an attempt come last.
         """
         attempt = None if lport is None else self._attempts.get(lport)
         if attempt is None:
@@ -90,7 +90,7 @@ class Relays:
 
     @asynccontextmanager
     async def binding(self, lport: int | None) -> AsyncIterator[Binding]:
-        """Wait until `lport` can be bound; no guard takes it meanwhile without saying so."""
+        """Wait until `lport` can be bound; if it is guarded while the block runs, the Binding says so."""
         binding = Binding()
         if lport is None:
             yield binding
@@ -107,12 +107,12 @@ class Relays:
             del self._bindings[lport]
 
     async def expect(self, lport: int | None) -> Attempt:
-        """A VPCS with `lport`, or with a tap device, is about to start: guard the port of its relay."""
+        """Guard the relay port of a VPCS that is about to start; lport: its own, None when it has a tap device."""
         number = ((TAP_LPORT if lport is None else lport) + OFFSET) & 0xFFFF
         while (former := self._attempts.get(number)) is not None:
-            if lport is not None:  # of the same VM, which has ended
+            if lport is not None:  # an earlier attempt of the same VM, whose program has ended
                 self.finish(former)
-            else:  # of any VM with a tap device
+            else:  # VMs with tap devices all have one relay port
                 await former.over.wait()
         self._attempts[number] = attempt = Attempt(self._lab, number)
         if number not in self._bindings:
@@ -120,13 +120,16 @@ class Relays:
         return attempt
 
     def finish(self, attempt: Attempt) -> None:
-        """Nothing more is to be feared of `attempt`."""
+        """Forget `attempt`, which is over."""
         attempt.finish()
         if self._attempts.get(attempt.number) is attempt:
             del self._attempts[attempt.number]
 
     async def watch(self, attempt: Attempt, pid: int) -> None:
-        """Finish `attempt` once the process has made it: its fifth thread, the relay's, has run and sleeps."""
+        """Wait for the attempt of the process `pid`, then finish it.
+
+        It is over when the fifth thread of the process, that of its relay, has run and sleeps.
+        """
         try:
             await asyncio.sleep(GUARDED_AGAIN_FROM - attempt.age)
             if not attempt.over.is_set():
