@@ -105,7 +105,7 @@ def test_a_vm_that_fails_to_be_created_keeps_no_number(tmp_path: Path) -> None:
         vms = tmp_path / "projects" / project.rsplit("/", 1)[1] / "project-files" / "vpcs"
         (vms / vm_id / "startup.vpc" / "in the way").mkdir(parents=True)
         body = {"name": "PC", "vm_id": vm_id, "startup_script": "ip 10.0.0.1"}
-        assert server.http.post(f"{project}/vpcs/vms", json=body).status_code == 500
+        assert server.http.post(f"{project}/vpcs/vms", json=body).status_code == 409
         for _ in range(255):
             server.vm(project)
         assert server.http.post(f"{project}/vpcs/vms", json={"name": "PC"}).status_code == 409
