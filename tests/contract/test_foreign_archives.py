@@ -25,13 +25,13 @@ CAMPUS: dict[str, Any] = {
 }
 
 
-def test_an_archive_of_gns3_2_goes_out_as_it_came(other: Server, away: str) -> None:
+def test_an_archive_of_gns3_2_goes_out_as_it_came(other: Server, other_project: str) -> None:
     """F-12: but for the project's own id; a project without a name takes that of the topology."""
     text = json.dumps(CAMPUS, indent=4)
-    project = bring(other, away, archive({"project.gns3": text, "project-files/a": "b"}, None))
-    assert project["name"] == shown(other.http.get(away))["name"] == "Campus"
-    assert (path_of(other, away) / "Campus.gns3").exists()
-    files = contents(export(other, away))
+    project = bring(other, other_project, archive({"project.gns3": text, "project-files/a": "b"}, None))
+    assert project["name"] == shown(other.http.get(other_project))["name"] == "Campus"
+    assert (path_of(other, other_project) / "Campus.gns3").exists()
+    files = contents(export(other, other_project))
     assert files["project.gns3"].decode() == text.replace(CAMPUS["project_id"], project["project_id"])
     assert files["project-files/a"] == b"b"
 
@@ -48,24 +48,24 @@ def test_an_archive_of_gns3_2_goes_out_as_it_came(other: Server, away: str) -> N
     ids=["description", "topology", "file", "not a name", "none"],
 )
 def test_a_project_without_a_name_takes_that_of_the_archive(
-    other: Server, away: str, files: dict[str, bytes | str], description: Any, name: str | None
+    other: Server, other_project: str, files: dict[str, bytes | str], description: Any, name: str | None
 ) -> None:
     """F-12: from the description, else from the topology, else from the topology's file; P-15 holds for all of them."""
     if description is not None:
         files = {**files, "labplane.json": json.dumps(description)}
-    assert bring(other, away, archive(files, None))["name"] == name
+    assert bring(other, other_project, archive(files, None))["name"] == name
 
 
-def test_a_topology_that_cannot_be_read_stays_and_is_told(other: Server, away: str) -> None:
+def test_a_topology_that_cannot_be_read_stays_and_is_told(other: Server, other_project: str) -> None:
     """F-12: in the log, and to those who listen."""
-    with other.http.stream("GET", f"{away}/notifications") as stream:
+    with other.http.stream("GET", f"{other_project}/notifications") as stream:
         lines = stream.iter_lines()
         next(lines)  # the ping
-        bring(other, away, archive({"project.gns3": b"\xff"}, None))
+        bring(other, other_project, archive({"project.gns3": b"\xff"}, None))
         told = next(event for event in map(json.loads, lines) if event["action"] == "log.warning")
     assert "'project.gns3' stays as it is" in told["event"]["message"]
     assert told["event"]["message"] in other.log
-    assert contents(export(other, away))["project.gns3"] == b"\xff"
+    assert contents(export(other, other_project))["project.gns3"] == b"\xff"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_topology_that_cannot_be_read_stays_and_is_told(other: Server, away: s
         "ä/{}",
     ],
 )
-def test_the_only_folder_of_an_archive_is_stepped_into(other: Server, away: str, around: str) -> None:
+def test_the_only_folder_of_an_archive_is_stepped_into(other: Server, other_project: str, around: str) -> None:
     """F-12: with whatever archivers put beside it, and the mark of P-6 stays outside at every depth."""
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as made:
@@ -87,10 +87,10 @@ def test_the_only_folder_of_an_archive_is_stepped_into(other: Server, away: str,
         made.writestr(around.format(".gns3_temporary"), "1")
         for name in ("__MACOSX/._My Lab", "__MACOSX/My Lab/._labplane.json", ".DS_Store", around.format(".DS_Store")):
             made.writestr(name, "noise")
-    project = bring(other, away, whole.getvalue())
+    project = bring(other, other_project, whole.getvalue())
     assert (project["name"], project["temporary"]) == ("Mine", False)
-    assert [vm["name"] for vm in vms(other, away)] == ["A"]
-    files = {name for name, content in everything(path_of(other, away)).items() if content is not None}
+    assert [vm["name"] for vm in vms(other, other_project)] == ["A"]
+    files = {name for name, content in everything(path_of(other, other_project)).items() if content is not None}
     assert files == {"notes/a.txt"}
 
 
@@ -115,13 +115,13 @@ LABLESS: dict[str, tuple[dict[str, bytes | str], str]] = {
 
 @pytest.mark.parametrize(("files", "has"), LABLESS.values(), ids=LABLESS)
 def test_an_archive_without_a_lab_is_refused_with_what_it_has(
-    other: Server, away: str, files: dict[str, bytes | str], has: str
+    other: Server, other_project: str, files: dict[str, bytes | str], has: str
 ) -> None:
     """F-11."""
-    message = refusal(other.http.post(f"{away}/import", content=archive(files, None)), 400)
+    message = refusal(other.http.post(f"{other_project}/import", content=archive(files, None)), 400)
     assert message.startswith("The archive holds no lab: ")
     assert message.endswith(has)
-    assert list(path_of(other, away).iterdir()) == []
+    assert list(path_of(other, other_project).iterdir()) == []
 
 
 def renamed(raw: bytes, extra: bytes = b"") -> bytes:
@@ -154,14 +154,32 @@ def unicode_path(raw: bytes, name: str, version: int = 1) -> bytes:
     ],
     ids=["UTF-8", "UTF-8 of two bytes", "UTF-8 of three bytes", "code page", "extra field", "stale field", "ASCII"],
 )
-def test_a_name_without_the_flag_for_utf_8_is_understood(other: Server, away: str, data: bytes, name: str) -> None:
+def test_a_name_without_the_flag_for_utf_8_is_understood(
+    other: Server, other_project: str, data: bytes, name: str
+) -> None:
     """F-12: as UTF-8 if it is that, else as the extra field has it, else in code page 437, as the format says."""
-    bring(other, away, data)
-    assert everything(path_of(other, away)) == {name: b"content"}
+    bring(other, other_project, data)
+    assert everything(path_of(other, other_project)) == {name: b"content"}
 
 
-def test_a_path_in_an_extra_field_is_not_trusted_more(other: Server, away: str) -> None:
+def test_a_path_in_an_extra_field_is_not_trusted_more(other: Server, other_project: str) -> None:
     """F-11."""
     data = renamed(b"\xdc.txt", unicode_path(b"\xdc.txt", "../up.txt"))
-    assert "'../up.txt'" in refusal(other.http.post(f"{away}/import", content=data), 400)
-    assert not (Path(path_of(other, away)).parent / "up.txt").exists()
+    assert "'../up.txt'" in refusal(other.http.post(f"{other_project}/import", content=data), 400)
+    assert not (Path(path_of(other, other_project)).parent / "up.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["startup.vpc", "vpcs.log", ".labplane"])
+def test_a_directory_where_a_vm_keeps_a_file_is_no_crash(other: Server, other_project: str, name: str) -> None:
+    """F-12: the VM is there without that file, and is told why it cannot have a script."""
+    vm = described({"vm_id": "00000000-0000-4000-8000-00000000000c"})
+    bring(other, other_project, archive({f"project-files/vpcs/00000000-0000-4000-8000-00000000000c/{name}/a": "x"}, vm))
+    (made,) = vms(other, other_project)
+    assert made["startup_script"] is None
+    path = f"{other_project}/vpcs/vms/{made['vm_id']}"
+    if name == "startup.vpc":
+        message = refusal(other.http.put(path, json={"startup_script": "show ip"}), 409)
+        assert "There is a directory startup.vpc" in message
+    else:
+        assert shown(other.http.put(path, json={"startup_script": "show ip"}))["startup_script"] == "show ip"
+    assert "Traceback" not in other.log

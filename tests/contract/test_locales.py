@@ -113,13 +113,13 @@ def unnameable(root: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("reply", ["files", "export"])
-def test_what_a_reply_leaves_out_is_told(other: Server, away: str, reply: str) -> None:
+def test_what_a_reply_leaves_out_is_told(other: Server, other_project: str, reply: str) -> None:
     """F-1, F-8, W-5: to the log, to those who listen, and in an archive itself; what is hidden is not told."""
-    told = unnameable(Path(shown(other.http.get(away))["path"]))
-    with other.http.stream("GET", f"{away}/notifications") as stream:
+    told = unnameable(Path(shown(other.http.get(other_project))["path"]))
+    with other.http.stream("GET", f"{other_project}/notifications") as stream:
         lines = stream.iter_lines()
         next(lines)  # the ping
-        found = other.http.get(f"{away}/{reply}")
+        found = other.http.get(f"{other_project}/{reply}")
         event = next(event for event in map(json.loads, lines) if event["action"] == "log.warning")
     message = event["event"]["message"]
     for name, reason in told.items():
@@ -137,11 +137,11 @@ def test_what_a_reply_leaves_out_is_told(other: Server, away: str, reply: str) -
         assert [one["path"] for one in shown(found)] == ["fine"]
 
 
-def test_a_reply_that_has_everything_tells_nothing(other: Server, away: str) -> None:
+def test_a_reply_that_has_everything_tells_nothing(other: Server, other_project: str) -> None:
     """F-1, F-8."""
-    nothing(other.http.post(f"{away}/files/fine", content=b"x"), 200)
+    nothing(other.http.post(f"{other_project}/files/fine", content=b"x"), 200)
     before = other.log.count("is not complete")
-    shown(other.http.get(f"{away}/files"))
-    with zipfile.ZipFile(io.BytesIO(export(other, away))) as made:
+    shown(other.http.get(f"{other_project}/files"))
+    with zipfile.ZipFile(io.BytesIO(export(other, other_project))) as made:
         assert made.comment == b""
     assert other.log.count("is not complete") == before
