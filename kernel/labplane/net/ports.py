@@ -55,6 +55,13 @@ def _bound(end: socket.socket, host: str, number: int) -> bool:
     return True
 
 
+def _let_go(placeholder: socket.socket) -> None:
+    """Close a placeholder. A program that is just being started may have a copy, which must keep nobody off TCP."""
+    if placeholder.type == socket.SOCK_STREAM:
+        placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    placeholder.close()
+
+
 class PortPool:
     """The numbers of one range, each free or leased to an owner.
 
@@ -174,7 +181,7 @@ class PortPool:
     def close(self) -> None:
         """Let go of all numbers on the host; leases stay. To be called at the end."""
         for placeholder in self._placeholders.values():
-            placeholder.close()
+            _let_go(placeholder)
         self._placeholders.clear()
 
     def is_free_on_host(self, number: int) -> bool:
@@ -185,7 +192,7 @@ class PortPool:
                 return True
             probe = self._bind(number)
         if probe is not None:
-            probe.close()
+            _let_go(probe)
         return probe is not None
 
     def lend(self, number: int) -> None:
@@ -270,7 +277,7 @@ class PortPool:
             with suppress(OSError):
                 self._hold(number)
         elif (placeholder := self._placeholders.pop(number, None)) is not None:
-            placeholder.close()
+            _let_go(placeholder)
 
     def _candidates(self) -> Iterator[int]:
         """The numbers that may be free, lowest first, but for most of those that others had: they come last."""
