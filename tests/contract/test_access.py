@@ -233,7 +233,7 @@ def test_a_unix_socket_that_a_killed_server_left_is_taken_over(socket_path: Path
     socket_path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(socket_path))
-    with listen(Settings(uds=str(socket_path))) as listener:
+    with listen(Settings(uds=str(socket_path))) as (listener,):
         assert address(listener, encrypted=False) == f"unix:{socket_path}"
         assert file_of(listener) == socket_path
 

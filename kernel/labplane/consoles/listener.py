@@ -1,27 +1,34 @@
 """The address at which telnet viewers reach a console: opened, moved and closed."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from labplane.consoles.console import Console
+from labplane.consoles.sockets import bound
 from labplane.consoles.telnet import Telnet
 
 
 class Listener:
     """The listening socket of one console, at one address at a time.
 
-    address: host and port where it listens; None while it does not.
+    address:   host and port where it listens; None while it does not. Of a name with several addresses, the first.
+    keepalive: seconds after which an idle viewer is probed.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, keepalive: int = 60) -> None:
         self.address: tuple[str, int] | None = None
         self._console = console
-        self._server: asyncio.Server | None = None
+        self._keepalive = keepalive
+        self._place: tuple[str, int] | None = None
+        self._servers: list[asyncio.Server] = []
         self._closed = False
 
     async def listen(self, host: str, port: int) -> None:
-        """Accept telnet viewers at `host` and `port` (0: any free one), from now on there alone; those connected stay.
+        """Accept telnet viewers at each address of `host` and `port` (0: any free one), and from now on there alone.
+
+        Viewers that are connected stay.
 
         Raises OSError when the address cannot be had; the listener then stays where it was. Raises RuntimeError when
         it is closed.
@@ -37,35 +44,42 @@ class Listener:
         """
         if self._closed:
             raise RuntimeError("a closed console does not listen again")
-        if self.address == (host, port):
+        if self._place == (host, port) or self.address == (host, port):
             yield
             return
-        server = await asyncio.get_running_loop().create_server(lambda: Telnet(self._console), host, port)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        sockets = bound((family, place) for family, _, _, _, place in found)
+        servers = [await loop.create_server(self._viewer, sock=one) for one in sockets]
         try:
             if self._closed:
                 raise RuntimeError("the console was closed while it began to listen")
             yield
         except BaseException:
-            await _stop(server)
+            await _stop(servers)
             raise
         if self._closed:
-            await _stop(server)
+            await _stop(servers)
             return
-        address = server.sockets[0].getsockname()
-        self.address = address[0], address[1]
-        former, self._server = self._server, server
-        if former is not None:
-            await _stop(former)
+        name = sockets[0].getsockname()
+        self.address = name[0], name[1]
+        self._place = host, name[1]
+        former, self._servers = self._servers, servers
+        await _stop(former)
 
     async def close(self) -> None:
         """Listen no more. When it returns, the address can be bound again. It may be called again."""
         self._closed = True
-        self.address = None
-        server, self._server = self._server, None
-        if server is not None:
-            await _stop(server)
+        self.address = self._place = None
+        servers, self._servers = self._servers, []
+        await _stop(servers)
+
+    def _viewer(self) -> Telnet:
+        return Telnet(self._console, self._keepalive)
 
 
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    await asyncio.sleep(0)  # uvloop closes the sockets one turn later
+async def _stop(servers: list[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()
+    if servers:
+        await asyncio.sleep(0)  # uvloop closes the sockets one turn later

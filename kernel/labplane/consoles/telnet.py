@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from telnetlib3.telopt import BRK, DO, EC, ECHO, IP, SGA, WILL
 
 from labplane.consoles.console import Console
 from labplane.consoles.keyboard import Keyboard
+from labplane.consoles.sockets import keep_alive
 
 BACKLOG = 256 * 1024
 FAREWELL = 0.5
@@ -36,9 +36,10 @@ class Telnet(BaseServer):
     `LINGER` seconds without output, one that was hung up and keeps its end open is cut off after `FAREWELL` seconds.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, keepalive: int = 60) -> None:
         super().__init__(encoding=False, writer_factory=Negotiator)
         self._console = console
+        self._keepalive = keepalive
         self._done_typing = False
         self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
@@ -47,7 +48,7 @@ class Telnet(BaseServer):
         super().connection_made(transport)
         self._line = cast(asyncio.Transport, transport)
         self._line.set_write_buffer_limits(high=BACKLOG)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(transport.get_extra_info("socket"), self._keepalive)
         keyboard = Keyboard(partial(self._console.typed, self))
         self.reader = KeyReader(keyboard)
         self._negotiator = cast(Negotiator, self.writer)

@@ -60,11 +60,12 @@ class Session:
         on_exit: Callable[["Session", int], None],
         complain: Callable[[str], None],
         most_viewers: int = 64,
+        keepalive: int = 60,
     ) -> None:
         self.running: Running | None = None
         self.process: Process | None = None
         self.console = Console(self._type, leave_on=leave_on, most=most_viewers)
-        self.listener = Listener(self.console)
+        self.listener = Listener(self.console, keepalive)
         self.last_words = b""
         self._is_confined = False
         self._was_denied = False

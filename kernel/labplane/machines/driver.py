@@ -140,6 +140,7 @@ class ConsoleDriver(Driver):
             on_exit=vm.ended,
             complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
             most_viewers=self.lab.settings.max_viewers,
+            keepalive=self.lab.settings.keepalive_seconds,
         )
         vm.session.open_log()
         opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started

@@ -7,6 +7,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from labplane.api.replies import envelope
+from labplane.consoles.sockets import keep_alive
 from labplane.errors import BadRequest, HeadTooLarge, LabError, TooSlow
 from labplane.server.limits import ConnectionCount, Limits, StallTimer, peer_of
 
@@ -45,6 +46,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._stall_timer = StallTimer(transport, self._limits.stall_seconds)
         self._peer = peer_of(transport)
+        keep_alive(transport.get_extra_info("socket"), self._limits.keepalive)
         self._count.add(self._peer)
         if self._count.is_flooded():
             transport.abort()

@@ -20,6 +20,7 @@ class Limits:
     head:          bytes of a request before its body.
     head_seconds:  from the first byte of a head, or from the connection's beginning, to the last byte.
     stall_seconds: without a further byte of an incomplete body, or with a reply that the client does not read.
+    keepalive:     seconds after which an idle client is probed.
     """
 
     connections: int
@@ -27,6 +28,7 @@ class Limits:
     head: int
     head_seconds: float
     stall_seconds: float
+    keepalive: int = 60
 
 
 class ConnectionCount:

@@ -1,22 +1,32 @@
-"""The socket on which the server listens: TCP, or a Unix socket that only its owner can reach."""
+"""The sockets on which the server listens: TCP, or a Unix socket that only its owner can reach."""
 
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from labplane.consoles.sockets import bound
 from labplane.settings import Settings, SettingsError, expanded
 
 BACKLOG = 1024
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Bound before any plugin runs, so that a second server at one address touches nothing of the first.
+@contextmanager
+def listen(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The listening sockets of the server, one for each address of its host, or a Unix socket; closed in the end.
 
-    Raises SettingsError when the address cannot be had.
+    They are bound before any plugin runs, so that a second server at one address touches nothing of the first. Raises
+    SettingsError when an address cannot be had.
     """
     if settings.uds is None:
-        return _tcp(settings.host, settings.port)
-    return _unix(expanded("uds", settings.uds).absolute())
+        listeners = _tcp(settings.host, settings.port)
+    else:
+        listeners = [_unix(expanded("uds", settings.uds).absolute())]
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        yield listeners
 
 
 def file_of(listener: socket.socket) -> Path | None:
@@ -33,21 +43,16 @@ def address(listener: socket.socket, *, encrypted: bool) -> str:
     return f"{'https' if encrypted else 'http'}://{host}:{name[1]}"
 
 
-def _tcp(host: str, port: int) -> socket.socket:
-    listener: socket.socket | None = None
+def _tcp(host: str, port: int) -> list[socket.socket]:
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise SettingsError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
-        ) from None
-    return listener
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listeners = bound((family, place) for family, _, _, _, place in found)
+        for listener in listeners:
+            listener.listen(BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no name of a host"
+        raise SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another --host or --port") from None
+    return listeners
 
 
 def _unix(path: Path) -> socket.socket:

@@ -49,12 +49,12 @@ def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object
 
     settings = read_safe()
     set_up_logging(settings.log_level)
-    with listen(settings) as listener, meanwhile or contextlib.nullcontext():
+    with listen(settings) as listeners, meanwhile or contextlib.nullcontext():
         _prepare_process()
-        _serve(listener, settings, read_safe)
+        _serve(listeners, settings, read_safe)
 
 
-def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Settings]) -> None:
+def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[], Settings]) -> None:
     lab = Kernel(settings, available(settings))
     lab.read_settings = read
     limits = _limits(settings)
@@ -86,16 +86,18 @@ def _serve(listener: socket.socket, settings: Settings, read: Callable[[], Setti
         server.should_exit = True
 
     lab.stop_server = stop
-    if (file := file_of(listener)) is not None:
+    if (file := file_of(listeners[0])) is not None:
         lab.at_end(lambda: asyncio.to_thread(file.unlink, missing_ok=True))
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: stop())
-    place = address(listener, encrypted=settings.certfile is not None)
+    place, *others = [address(listener, encrypted=settings.certfile is not None) for listener in listeners]
     log.info("labplane %s at %s, projects in %s", version("labplane"), place, settings.projects_path)
+    for other in others:
+        log.info("also at %s", other)
     log.info("%s", exposure.describe(settings))
     log.info("plugins: %s", ", ".join(f"{one.name} ({one.source})" for one in lab.plugins.active) or "none")
     with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     if not server.started:
         raise SettingsError("the server did not start; its log says why")
 
@@ -132,6 +134,7 @@ def _limits(settings: Settings) -> Limits:
         settings.max_head,
         settings.head_seconds,
         settings.stall_seconds,
+        settings.keepalive_seconds,
     )
 
 

@@ -75,6 +75,8 @@ def test_a_connection_is_kept_alive(run: Any, monkeypatch: pytest.MonkeyPatch) -
             await read_until(client, OFFER)
             peer = lines[0].get_extra_info("socket")
             assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+            assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 120_000
             await console.end()
 
     run(main())
