@@ -10,9 +10,10 @@ from starlette.types import Message, Receive, Scope, Send
 from labplane.server.origin import OriginCheck
 
 
-def ask(check: OriginCheck, kind: str = "http", **headers: str) -> int | None:
+def ask(check: OriginCheck, kind: str = "http", *, scheme: str = "http", **headers: str) -> int | None:
     """The status with which the check refuses; None when it lets through."""
-    scope = {"type": kind, "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]}
+    named = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    scope = {"type": kind, "scheme": scheme, "headers": named}
     sent: list[Any] = []
 
     async def send(message: Message) -> None:
@@ -104,6 +105,52 @@ def test_pages_of_the_server_itself_are_let_through_and_those_of_others_are_not(
         for origin in ("http://evil.example", "http://localhost:8001", "null", "", "http://localhost"):
             assert ask(check, host="localhost:8000", origin=origin) == 403
     assert ask(check, origin="http://localhost") == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("lab.example.org:443", "https://lab.example.org"),
+        ("lab.example.org", "https://lab.example.org:443"),
+        ("lab.example.org", "https://lab.example.org"),
+        ("lab.example.org:80", "http://lab.example.org"),
+        ("LAB.example.org:8443", "HTTPS://lab.EXAMPLE.org:8443"),
+    ],
+)
+def test_origins_are_compared_with_their_default_ports(host: str, origin: str) -> None:
+    """RFC 6454: as behind a proxy, which may speak TLS for the server."""
+    check = OriginCheck(behind, LOOPBACK, names=["lab.example.org"])
+    assert ask(check, host=host, origin=origin) is None
+    assert ask(check, "websocket", host=host, origin=origin) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("lab.example.org:443", "http://lab.example.org"),
+        ("lab.example.org:8443", "https://lab.example.org"),
+        ("lab.example.org", "https://lab.example.org.evil"),
+        ("lab.example.org", "https://lab.example.org/path"),
+        ("lab.example.org", "https://user@lab.example.org"),
+        ("lab.example.org", "ftp://lab.example.org"),
+        ("lab.example.org", "https://lab.example.org:99999"),
+    ],
+)
+def test_an_origin_that_differs_in_scheme_host_or_port_is_refused(host: str, origin: str) -> None:
+    assert ask(OriginCheck(behind, LOOPBACK, names=["lab.example.org"]), host=host, origin=origin) == 403
+
+
+def test_a_server_that_speaks_tls_itself_has_no_pages_of_http() -> None:
+    check = OriginCheck(behind, LOOPBACK, names=["lab.example.org"])
+    assert ask(check, scheme="https", host="lab.example.org", origin="https://lab.example.org") is None
+    assert ask(check, scheme="https", host="lab.example.org", origin="http://lab.example.org") == 403
+
+
+@pytest.mark.parametrize("named", ["https://pages.example", "https://pages.example:443", "HTTPS://PAGES.example"])
+def test_an_origin_that_was_allowed_may_be_written_with_its_port(named: str) -> None:
+    check = OriginCheck(behind, LOOPBACK, origins=[named])
+    assert ask(check, host="localhost", origin="https://pages.example") is None
+    assert ask(check, host="localhost", origin="https://pages.example:8443") == 403
 
 
 def test_a_websocket_is_refused_by_closing_it() -> None:
