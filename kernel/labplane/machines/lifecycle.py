@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
-from labplane.machines.driver import ProcessDriver
+from labplane.machines.driver import ConsoleDriver, ProcessDriver
 from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
@@ -173,8 +173,7 @@ async def start(vm: VM) -> None:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
     try:
         await vm.supervised(vm.driver.check())
-        if not isinstance(vm.driver, ProcessDriver):  # which waits until it starts the program
-            await hand_over(vm)
+        await _make_way(vm)
         await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
@@ -183,6 +182,15 @@ async def start(vm: VM) -> None:
         vm.announce("vm.stopped")
         raise
     _started(vm)
+
+
+async def _make_way(vm: VM) -> None:
+    """Let go of the ports that the driver of `vm` is about to bind itself."""
+    if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
+        vm.lab.consoles.lend(console)
+        await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
+    if not isinstance(vm.driver, ProcessDriver):  # which lets go of them when it starts the program
+        await hand_over(vm)
 
 
 async def stop(vm: VM) -> None:
@@ -200,8 +208,8 @@ async def reload(vm: VM) -> None:
     try:
         with _ending(vm):
             await vm.supervised(vm.driver.check())
-            if not ran and not isinstance(vm.driver, ProcessDriver):
-                await hand_over(vm)
+            if not ran:
+                await _make_way(vm)
             await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
     except BaseException:

@@ -64,9 +64,11 @@ async def hand_over(vm: "VM", *lports: int) -> None:
 
 
 def take_back(vm: "VM") -> None:
-    """Hold what was lent to the program of `vm`, which has ended, for its next start."""
+    """Hold the ports that were lent to the program or driver of `vm`, which has ended, for the next start."""
     while vm.lent:
         vm.lab.udp.take_back(vm.lent.pop(), vm)
+    if vm.console is not None:
+        vm.lab.consoles.take_back(vm.console, vm)
 
 
 def in_use(vm: "VM", lport: int) -> Conflict:

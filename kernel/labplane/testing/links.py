@@ -109,7 +109,7 @@ class ConsoleTests:
             machines.stop(vm)
             for viewer in (one, other):
                 _hung_up(viewer)
-        until(lambda: port_is_free(port), f"the console port {port} to be free after stop")
+        until(lambda: not _listens(port), f"the console port {port} to take no viewer after stop")
 
     def test_its_console_is_there_again_after_a_restart(self, machines: Machines, published: Published) -> None:
         if not published.has_console:
@@ -131,6 +131,14 @@ def _viewer(port: int, when: str) -> Viewer:
         return Viewer(port)
     except OSError as error:
         raise AssertionError(f"the console at {port} does not take a viewer when {when}: {error.strerror}") from None
+
+
+def _listens(port: int) -> bool:
+    try:
+        Viewer(port).socket.close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def _hung_up(viewer: Viewer) -> None:

@@ -21,6 +21,7 @@ from labplane import (
 from labplane.errors import Fault, StorageFull
 from labplane.machines import lifecycle
 from labplane.machines.vm import directory_of
+from support import free_range, port_is_free
 
 UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}
 
@@ -299,3 +300,22 @@ def test_a_vm_is_removed_with_all_that_it_had_even_if_its_driver_fails(
 
     bench(test)
     assert f"its driver's {step} failed while it was removed" in caplog.text
+
+
+def test_a_driver_that_serves_its_console_itself_gets_its_ports_for_each_start(bench: Callable[[Test], None]) -> None:
+    """U-3: with sockets that share nothing; in between no stranger gets them."""
+
+    async def test(bench: Bench) -> None:
+        vm = await bench.create()
+        assert vm.console
+        lport = int(free_range(1, socket.SOCK_DGRAM).split("-")[0])
+        await lifecycle.plug(vm, (0, 0), {"type": "nio_udp", "lport": lport, "rhost": "127.0.0.1", "rport": 9})
+        ports = ((vm.console, socket.SOCK_STREAM), (lport, socket.SOCK_DGRAM))
+        for _ in range(2):
+            assert not any(port_is_free(*port) for port in ports)
+            await lifecycle.start(vm)
+            assert all(port_is_free(*port) for port in ports), "its own sockets can be bound now"
+            await lifecycle.stop(vm)
+        assert not any(port_is_free(*port) for port in ports)
+
+    bench(test)
