@@ -155,3 +155,13 @@ def test_no_browser_takes_json_for_a_page(server: Server, tmp_path: Path) -> Non
     with Wire(server.port) as wire:
         wire.send(b"no HTTP\r\n\r\n")
         assert wire.reply().headers["x-content-type-options"] == "nosniff"
+
+
+def test_many_requests_whose_bodies_come_after_their_heads_are_no_trailers(server: Server) -> None:
+    """As most clients send them: on one connection, the head in one piece and the body in the next."""
+    with Wire(server.port) as wire:
+        for _ in range(100):
+            wire.head("POST", "/v1/version", "Content-Length: 2", "Expect: 100-continue", f"X-Filler: {'x' * 1000}")
+            assert wire._incoming.peek(12).startswith(b"HTTP/1.1 100")  # the head has been read by now
+            wire.send(b"{}")
+            assert wire.reply().status == 400

@@ -75,7 +75,7 @@ class Connection(HttpToolsProtocol):
             return
         # Most requests arrive whole: then no timer is needed.
         if self.scope is self._whole_scope is not before:
-            self._head_bytes = self._shared_bytes = 0
+            self._head_bytes = self._shared_bytes = self._bytes_without_body = 0
             if self._timer is not None:
                 self._stop_timer()
         elif self._is_in_body():
@@ -100,6 +100,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.scope is self.scope:
             # What uvicorn appends after this are trailers, which no one may take for headers (RFC 9110, 6.5.1).
             self.headers = _DROPPED
+            self._bytes_without_body = 0
 
     def on_body(self, body: bytes) -> None:
         self._read_body = True
