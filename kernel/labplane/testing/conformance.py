@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -101,7 +102,8 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
     @contextmanager
     def _serving(cls, places: list[Path], **environment: str) -> Iterator[Server]:
         """A server; none of its processes is left when the context ends, whatever the driver does."""
-        projects, current, temporary = places
+        folder, current, temporary = places
+        projects = Path(tempfile.mkdtemp(prefix="server-", dir=folder))  # one server works in a projects directory
         consoles, udp = free_range(CONSOLES), free_range(UDP_PORTS, socket.SOCK_DGRAM)
         left: dict[int, str] = {}
         try:
