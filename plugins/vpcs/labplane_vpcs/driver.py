@@ -129,6 +129,11 @@ class VPCSDriver(ProcessDriver):
             except Overtaken:
                 continue
 
+    async def stop(self, vm: VM) -> None:
+        await super().stop(vm)
+        if (relay := vm.data.pop("relay", None)) is not None:
+            self._relays.finish(relay)
+
     async def launch(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
         async with self._launches.slot(lport), self._relays.binding(lport) as binding:
@@ -140,6 +145,7 @@ class VPCSDriver(ProcessDriver):
                 if relay is not None:
                     self._relays.finish(relay)
                 raise
+            vm.data["relay"] = relay
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
 
