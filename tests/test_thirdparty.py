@@ -183,6 +183,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
         "labplane files",
         "labplane events",
         "labplane docs",
+        "labplane gns3",
         "labplane ports",
         "labplane projects",
         "labplane server",

@@ -129,7 +129,7 @@ def test_a_reload_takes_over_what_can_change_and_says_what_cannot(
     assert (lab.udp.first, lab.udp.last) == lab.settings.udp_range
     assert (lab.consoles.first, lab.consoles.last) == lab.settings.console_range
     assert lab.udp.patience == 5
-    assert lab.plugins._configs["vpcs"] == {"program": "/opt/vpcs"}
+    assert lab.plugins._configs["vpcs"]["program"] == "/opt/vpcs"
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "the setting port takes effect at the next start"
     ]
@@ -156,7 +156,7 @@ def test_a_reload_of_bad_settings_is_a_conflict_and_changes_nothing(
     with pytest.raises(Conflict, match=words):
         lab.reload()
     assert lab.settings is before
-    assert lab.plugins._configs["vpcs"] == {"program": "vpcs"}
+    assert lab.plugins._configs["vpcs"]["program"] == "vpcs"
 
 
 def test_the_directory_of_a_deleted_vm_goes_with_the_commit_unless_it_is_in_use_again(tmp_path: Path) -> None:
