@@ -253,15 +253,6 @@ def test_a_bad_option_is_an_error(tmp_path: Path, options: list[str]) -> None:
     assert output.strip()
 
 
-def test_a_second_server_in_the_same_directory_leaves_temporary_projects_alone(tmp_path: Path) -> None:
-    """P-12, B-28: they belong to the one that runs."""
-    with running(tmp_path / "projects") as first:
-        temporary = Path(shown(first.http.post("/v1/projects", json={"temporary": True}), 201)["path"])
-        with running(tmp_path / "projects"):
-            assert temporary.is_dir()
-        assert temporary.is_dir()
-
-
 def test_files_are_where_they_are_documented(server: Server) -> None:
     """C-3."""
     made = shown(server.http.post("/v1/projects", json={"temporary": True}), 201)

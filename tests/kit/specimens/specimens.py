@@ -205,6 +205,7 @@ class RestartElsewhere(Reference):
     async def start(self, vm: VM) -> None:
         if vm.console is not None and "process" in vm.data:
             former, vm.console = vm.console, self.lab.consoles.lease(vm)
+            self.lab.consoles.lend(vm.console)
             self.lab.consoles.release(former, vm)
         await super().start(vm)
 
