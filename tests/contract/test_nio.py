@@ -1,6 +1,5 @@
 """Section 8 of docs/api.md over HTTP: the end of a link at a VM's port."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from expect import nothing, refusal, shown
 from host import command_line, udp_ports_of
-from namespaces import run_apart, way_in
+from namespaces import needs_namespace, needs_tun, run_apart
 from support import Server, running, until
 
 UDP = {"type": "nio_udp", "lport": 9000, "rhost": "127.0.0.1", "rport": 9001}
@@ -238,8 +237,8 @@ def test_a_vm_on_a_tap_that_cannot_be_had_does_not_start(tmp_path: Path) -> None
         assert server.children() == []
 
 
-@pytest.mark.skipif(way_in() is None, reason="this system permits no network namespaces")
-@pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="/dev/net/tun cannot be used here")
+@needs_namespace
+@needs_tun
 def test_a_vm_runs_on_a_tap(tmp_path: Path) -> None:
     """N-7, S-3, S-4: the device appears when the VM starts; in a network namespace, so that the host keeps its own."""
     run_apart(__file__, str(tmp_path))

@@ -12,7 +12,7 @@ from expect import nothing, shown
 from host import runs
 from labplane.emulators.confinement import TCP_SINCE, version
 from machines import linked, show, start
-from namespaces import run_apart, way_in
+from namespaces import needs_namespace, needs_tun, run_apart
 from support import Server, Viewer, running
 
 PROMPT = b"VPCS> "
@@ -76,8 +76,8 @@ def test_its_memory_and_its_files_are_limited_from_the_next_start_on(tmp_path: P
         assert re.search(r"Max file size +2000000 +2000000", limits)
 
 
-@pytest.mark.skipif(way_in() is None, reason="this system permits no network namespaces")
-@pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="/dev/net/tun cannot be used here")
+@needs_namespace
+@needs_tun
 def test_a_vm_on_a_tap_has_the_one_capability_that_it_needs(tmp_path: Path) -> None:
     run_apart(__file__, str(tmp_path))
 

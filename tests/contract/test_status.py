@@ -8,14 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from expect import nothing, refusal, shown
 from machines import linked, start
-from namespaces import way_in
+from namespaces import needs_namespace, needs_tun, way_in
 from support import Server, running
-
-needs_namespace = pytest.mark.skipif(way_in() is None, reason="this system permits no network namespaces")
 
 
 def status(server: Server) -> dict[str, Any]:
@@ -95,7 +91,7 @@ def test_the_page_is_at_two_addresses(server: Server) -> None:
 
 
 @needs_namespace
-@pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="/dev/net/tun cannot be used here")
+@needs_tun
 def test_interfaces_are_shown_with_all_their_addresses() -> None:
     """I-1: further addresses of one belong to it, and an interface without any is there all the same."""
     found = interfaces_after(

@@ -24,6 +24,12 @@ def way_in() -> tuple[str, ...] | None:
     return None
 
 
+needs_namespace = pytest.mark.skipif(way_in() is None, reason="this system permits no network namespaces")
+needs_tun = pytest.mark.skipif(
+    not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="/dev/net/tun cannot be used here"
+)
+
+
 def run_apart(script: str, *arguments: str, seconds: float = 120.0) -> None:
     """Run that file of tests as a program in a namespace with lo up, or on the plain host; fail when it fails."""
     way = way_in()
