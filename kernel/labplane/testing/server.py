@@ -20,6 +20,14 @@ from labplane.testing import host
 
 DEADLINE = 20.0
 
+# Ends with the thread that started it (man 2 prctl, PR_SET_PDEATHSIG), so that not even tests that are killed leave it.
+PROGRAM = """
+import ctypes, signal
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+from labplane.cli import main
+main()
+"""
+
 
 def until(look: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
     """Call `look` until its result is true, and return that; fail, naming `what`, after `seconds`."""
@@ -105,7 +113,7 @@ class Server:
         """
         consoles = consoles or free_range(40)
         udp = udp or free_range(40, socket.SOCK_DGRAM)
-        command = [*within, str(python), "-c", "from labplane.cli import main; main()", "serve", "--port", str(port)]
+        command = [*within, str(python), "-c", PROGRAM, "serve", "--port", str(port)]
         command += ["--projects-dir", str(projects), "--console-ports", consoles, "--udp-ports", udp, *options]
         log = projects.parent / f"{projects.name}.{time.monotonic_ns()}.log"
         plain = {key: value for key, value in os.environ.items() if not key.startswith("LABPLANE_")}
