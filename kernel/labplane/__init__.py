@@ -12,6 +12,7 @@ from labplane.machines.archive_part import ArchivePart, Arrival
 from labplane.machines.deleted_dirs import remove_tree
 from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
 from labplane.machines.lab import Lab
+from labplane.machines.lifecycle import plug, unplug
 from labplane.machines.udp_ends import open_udp
 from labplane.machines.vm import VM, VMs
 from labplane.net.nios import NIO_TAP, NIO_UDP
@@ -55,6 +56,8 @@ __all__ = [
     "hook",
     "open_udp",
     "page_routes",
+    "plug",
     "remove_tree",
     "resolve_rhost",
+    "unplug",
 ]

@@ -50,6 +50,10 @@ NEVER = {
     ("GET", "/v1/projects/{project_id}/notifications"),
     ("POST", "/v1/version"),  # nobody guesses the server's
     ("POST", "/v1/projects/{project_id}/import"),  # nobody guesses an archive
+    ("GET", "/v1/projects/{project_id}/vpcs/vms/{vm_id}/adapters/{adapter}/ports/{port}/nio"),  # seldom plugged then
+    ("POST", "/v1/projects/{project_id}/links"),  # nobody guesses the ids of two VMs
+    ("DELETE", "/v1/projects/{project_id}/links/{link_id}"),
+    ("POST", "/v1/projects/{project_id}/{kind}/vms/{node_id}/exec"),
     ("POST", "/v1/config/reload"),  # in local mode only
     ("POST", "/v1/server/shutdown"),  # in local mode only
     ("POST", "/v1/projects/{project_id}/vpcs/vms/{vm_id}/start"),  # see CONFIG

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expect import nothing, refusal
+from expect import nothing, refusal, shown
 from listening import Listener
 from machines import linked, show, start
 from support import Server, running, until
@@ -71,15 +71,16 @@ def test_the_life_of_a_vm_is_told_in_order_with_the_vm_as_it_is(
 ) -> None:
     """W-3, W-4."""
     vm = linked(server, project)
-    created = show(server, vm)
+    created, nio = show(server, vm), shown(server.http.get(f"{vm}/adapters/0/ports/0/nio"))
     start(server, vm)
     started = show(server, vm)
     nothing(server.http.post(f"{vm}/stop"))
     stopped = show(server, vm)
     nothing(server.http.delete(vm))
     assert started["status"] == "started"
-    assert listener.events(4) == [
+    assert listener.events(5) == [
         ("vm.created", created),
+        ("link.plugged", {"vm_id": created["vm_id"], "adapter": 0, "port": 0, "nio": nio}),
         ("vm.started", started),
         ("vm.stopped", stopped),
         ("vm.deleted", stopped),
@@ -94,7 +95,8 @@ def test_what_changes_nothing_is_not_told(server: Server, project: str, listener
     for action in ("stop", "start", "start", "stop", "stop"):
         nothing(server.http.post(f"{vm}/{action}"))
     nothing(server.http.post(f"{project}/close"))
-    assert [action for action, _ in listener.rest()] == ["vm.created", "vm.started", "vm.stopped", "vm.deleted"]
+    told = ["vm.created", "link.plugged", "vm.started", "vm.stopped", "vm.deleted"]
+    assert [action for action, _ in listener.rest()] == told
 
 
 def test_a_reload_is_a_stop_and_a_start(server: Server, project: str, vm: str, listener: Listener) -> None:

@@ -9,14 +9,14 @@ from starlette.websockets import WebSocket
 
 from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
-from labplane.errors import Conflict, MethodNotAllowed
+from labplane.errors import Conflict, MethodNotAllowed, NotFound
 from labplane.machines import lifecycle
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.driver import Driver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab
 from labplane.machines.vm import STOPPED, VM
-from labplane.net.nios import nio_schema
+from labplane.net.nios import check_port, nio_schema
 from labplane.validation.named import UUID, ref
 from labplane.validation.schemas import Schema, check
 
@@ -143,6 +143,7 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
         route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
         route("DELETE", vm, partial(_delete, deleted), "Delete", status=204),
         route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
+        route("GET", nio, _nio, "Show what is plugged into", reply=schema("NIO"), refusals=(409,)),
         route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
     ]
     if driver.console:
@@ -198,6 +199,14 @@ async def _act(action: str, driver: Driver, request: Request) -> None:
 async def _plug(driver: Driver, request: Request) -> Any:
     await lifecycle.plug(_vm(driver, request), _port(request), request.body)
     return request.body
+
+
+async def _nio(driver: Driver, request: Request) -> Any:
+    vm, port = _vm(driver, request), _port(request)
+    check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+    if (nio := vm.nios.get(port)) is None:
+        raise NotFound(f"Nothing is plugged into port {port[1]} on adapter {port[0]} of {vm}.")
+    return dict(nio)
 
 
 async def _unplug(driver: Driver, request: Request) -> None:

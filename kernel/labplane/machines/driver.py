@@ -91,11 +91,16 @@ class ConsoleDriver(Driver):
     """A driver whose VMs have a console with telnet, WebSocket, viewers, scrollback and a log. `launch` starts one.
 
     leave_on: output that means: the viewer that typed last wants to leave the console.
+    prompt:   pattern (`re`) of what stands at the end of the output while the machine waits for a line; None when there
+              is no such thing, or it is not known.
+    longest_line: in bytes, of the lines that the machine takes at its prompt.
 
     ``start``, ``stop``, ``reload``, the console, the log and taking note of the end are done.
     """
 
     leave_on: ClassVar[bytes | None] = None
+    prompt: ClassVar[bytes | None] = None
+    longest_line: ClassVar[int] = 1000
 
     async def prepare(self, vm: "VM") -> None:
         """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""

@@ -120,6 +120,7 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
     changes = {name: body[name] for name in vm.driver.properties if name in body}
     if body.get("name") not in (None, vm.name):
         changes["name"] = body["name"]
+    before = (vm.name, vm.console, dict(vm.settings))
     old, new = vm.console, body.get("console")
     if old is None or new is None or new == old:
         await vm.supervised(vm.driver.configure(vm, changes))
@@ -128,6 +129,8 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
             await vm.supervised(vm.driver.configure(vm, changes))
     vm.name = changes.pop("name", vm.name)
     vm.settings.update(changes)
+    if (vm.name, vm.console, vm.settings) != before:
+        vm.announce("vm.updated")
 
 
 @asynccontextmanager
@@ -283,6 +286,8 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
         adopt_rport(vm, nio, address)
     if old_lport is not None and old_lport != lport:
         udp.release(old_lport, vm)
+    if nio != old:
+        vm.announce_link("link.plugged", port, nio)
 
 
 async def unplug(vm: VM, port: Port) -> None:
@@ -296,6 +301,7 @@ async def unplug(vm: VM, port: Port) -> None:
     del vm.nios[port]
     if "lport" in old:
         vm.lab.udp.release(old["lport"], vm)
+    vm.announce_link("link.unplugged", port, old)
 
 
 async def remove(vm: VM) -> None:

@@ -112,6 +112,15 @@ class VM:
         if self.lab.events.wanted(self.project_id):
             self._emit_in_turn(action, partial(self._object_or_own_members, self._own_members()))
 
+    def announce_link(self, action: str, port: Port, nio: NIO) -> None:
+        """Emit an event about one of its links, after the earlier events of this VM."""
+
+        async def link() -> dict[str, Any]:
+            return {"vm_id": self.id, "adapter": port[0], "port": port[1], "nio": dict(nio)}
+
+        if self.lab.events.wanted(self.project_id):
+            self._emit_in_turn(action, link)
+
     def tell(self, level: str, message: str) -> None:
         """Log `message` and emit it as an event after earlier ones of this VM; level: "error", "warning", "info"."""
         log.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)

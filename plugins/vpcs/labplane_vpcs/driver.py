@@ -44,6 +44,8 @@ class VPCSDriver(ProcessDriver):
     }
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}
     leave_on = b"NOT daemon mode"
+    prompt = rb"(?:^|[\r\n])[^\r\n\s]+> "
+    longest_line = 142  # one more and VPCS 0.5 to 0.8.2 end
     sigpipe = False  # or a connection that `rlogin` cannot have ends it
     timer_slack = 0.005  # it looks for work every 0.1 ms: a hundred of them would fill several processors
 
