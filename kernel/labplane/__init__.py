@@ -13,6 +13,7 @@ from labplane.machines.deleted_dirs import remove_tree
 from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
 from labplane.machines.lab import Lab
 from labplane.machines.lifecycle import plug, unplug
+from labplane.machines.ports import VMPort
 from labplane.machines.udp_ends import open_udp
 from labplane.machines.vm import VM, VMs
 from labplane.net.nios import NIO_TAP, NIO_UDP
@@ -51,6 +52,7 @@ __all__ = [
     "Terminals",
     "TooLarge",
     "Unavailable",
+    "VMPort",
     "VMs",
     "find_program",
     "hook",

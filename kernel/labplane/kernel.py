@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from labplane.errors import BadRequest, Conflict, LabError, NotFound
 from labplane.machines.driver import Driver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab, Waited
-from labplane.machines.vm import VM
+from labplane.machines.vm import STOPPED, VM
 from labplane.plugins.loading import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
 from labplane.reports import Report
 from labplane.settings import Settings, SettingsError
@@ -28,7 +29,7 @@ from labplane.validation.schemas import Schema, Schemas, complaint
 
 log = logging.getLogger("labplane")
 
-SHUTDOWN_SECONDS = 6.0
+SHUTDOWN_SECONDS = 6.0  # beside the patience of the VMs
 
 
 class Kernel(Lab):
@@ -93,6 +94,18 @@ class Kernel(Lab):
     async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
         return await self.routes.ask(method, path, {} if body is None else body, parameters)
 
+    def unknown(self, path: str) -> NotFound:
+        """The answer to a request for a path that no route has: it says what is nearest to it."""
+        said = f"There is no route {path[:200]}."
+        if found := re.match(r"/(v[023])(/|\Z)", path):
+            return NotFound(f"{said} This server speaks version 1 of the GNS3 API, below /v1, and not {found[1]}.")
+        kind = re.match(r"/v1/projects/[^/]+/([^/]+)/vms(/|\Z)", path)
+        if kind is not None and kind[1] not in self.kinds:
+            return NotFound(
+                f"{said} VMs are of the kinds {', '.join(sorted(self.kinds)) or 'that plugins bring'} here."
+            )
+        return NotFound(said + self.routes.nearest(path[:200]))
+
     def parse(self, data: bytes, schema: Schema, whole: str = "The body") -> Any:
         value = jsonbody.parse(data, self.max_depth, whole)
         if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
@@ -139,25 +152,28 @@ class Kernel(Lab):
 
     async def end(self) -> None:
         """Await the enders of plugins (`at_end`), then remove every VM; programs that do not end in time are killed."""
+        allowed = SHUTDOWN_SECONDS + max((vm.patience for vm in self.vms if vm.status != STOPPED), default=0.0)
         try:
-            async with asyncio.timeout(SHUTDOWN_SECONDS):
+            async with asyncio.timeout(allowed):
                 for owner, ender in self._enders:
                     try:
-                        await (ender() if owner is None else self.supervisor.call(owner, "its ender", ender()))
+                        await (ender() if owner is None else self._ended(owner, ender(), allowed))
                     except Exception as error:
                         log.error("an ender failed: %s", error)
-                for project_id in {vm.project_id for vm in self.vms}:
-                    await self.close(project_id)
+                await asyncio.gather(*(self.close(project_id) for project_id in {vm.project_id for vm in self.vms}))
                 while self._tasks:
                     await asyncio.wait(self._tasks)
         except TimeoutError:
-            log.error("not everything ended within %s seconds; killing what is left", SHUTDOWN_SECONDS)
+            log.error("not everything ended within %g seconds; killing what is left", allowed)
         finally:
             self.events.close()
             self.supervisor.unwatch()
             self.terminals.kill_all()
             self.udp.close()
             self.consoles.close()
+
+    async def _ended(self, owner: Report, ender: Coroutine[Any, Any, None], allowed: float) -> None:
+        await self.supervisor.call(owner, "its ender", ender, at_least=allowed)
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document of the lab's routes, in JSON types."""

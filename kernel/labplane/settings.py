@@ -135,6 +135,9 @@ class Settings:
     max_vm_memory: int = setting(4096 * _MIB, "address space of an emulator in bytes", reload=True, minimum=16 * _MIB)
     max_vm_file: int = setting(4096 * _MIB, "longest file that an emulator can write, in bytes", reload=True)
     user: str | None = setting(None, "the user as whom emulators run, when the server is root")
+    max_patience: int = setting(
+        60, "longest time in seconds that a driver may leave a VM for a graceful end", reload=True, minimum=0
+    )
     driver_seconds: int = setting(60, "after that a driver's work on a VM is cancelled", reload=True)
     disabled: tuple[str, ...] = setting((), "names of plugins that are not even imported")
     plugins: Mapping[str, Mapping[str, Any]] = setting(

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from labplane.errors import ClientGone, Fault, LabError, answer_to
@@ -23,6 +24,8 @@ WATCH_SECONDS = 1.0
 FRESH_SECONDS = 0.005
 
 Result = TypeVar("Result")
+
+_clocks: ContextVar[tuple["_Clock", ...]] = ContextVar("clocks", default=())  # of the calls that are being made
 
 
 class Supervisor:
@@ -56,16 +59,20 @@ class Supervisor:
         *,
         bounded: bool = True,
         project_id: str | None = None,
+        at_least: float = 0.0,
     ) -> Result:
         """What `operation` returns. Raises LabError only, or is cancelled.
 
         what:       says in messages what was to be done.
-        bounded:    whether it may take no longer than `limit`.
+        bounded:    whether it may take no longer than `limit`, or than that after it last showed progress (`go_on`).
+        at_least:   seconds that it may take in any case.
         project_id: of the project whose listeners learn of a fault.
         """
         timers: tuple[asyncio.Timeout, ...] = ()
-        limit = self._limit() if bounded else None
+        limit = max(self._limit(), at_least) if bounded else None
         latest = None if limit is None else limit + GRACE_SECONDS
+        outer, clock = _clocks.get(), _Clock(limit)
+        _clocks.set((*outer, clock))
         try:
             with self.step(report, what):
                 try:
@@ -74,7 +81,7 @@ class Supervisor:
                     finished: Result = end.value
                     return finished
             async with asyncio.timeout(latest) as grace, asyncio.timeout(limit) as patience:
-                timers = (grace, patience)
+                timers = clock.timers = (grace, patience)
                 result: Result = await _Stepwise(self, report, what, operation, awaited, grace)
                 return result
         except (LabError, ClientGone):
@@ -91,6 +98,8 @@ class Supervisor:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # it is this task that was cancelled, not just something within the plugin
             raise self._fault(report, what, error, project_id) from None
+        finally:
+            _clocks.set(outer)
 
     def run(
         self,
@@ -176,6 +185,29 @@ class Supervisor:
     def _told(self, fault: Fault, project_id: str | None) -> Fault:
         self._events.emit("log.error", {"message": str(fault)}, project_id)
         return fault
+
+
+def go_on() -> None:
+    """Give the calls within which this is called the whole of their time again: their work shows progress."""
+    for clock in _clocks.get():
+        clock.restart()
+
+
+class _Clock:
+    """The time of one call; timers: for its end when it does not clean up, and for its cancellation."""
+
+    __slots__ = ("limit", "timers")
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self.timers: tuple[asyncio.Timeout, ...] = ()
+
+    def restart(self) -> None:
+        if self.limit is not None and not any(timer.expired() for timer in self.timers):
+            end = asyncio.get_running_loop().time() + self.limit
+            with suppress(RuntimeError):  # the call is over, and what it left behind goes on
+                for timer, grace in zip(self.timers, (GRACE_SECONDS, 0.0), strict=False):
+                    timer.reschedule(end + grace)
 
 
 class _Stepwise:

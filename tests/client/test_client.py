@@ -27,6 +27,7 @@ WITHOUT_A_METHOD = {
     ("POST", "/v1/version"): "a question of desktop programs; a script compares what version() says",
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",
+    ("GET", "/v1/projects/{project_id}/fragile/vms/{vm_id}/ports"): "scripts link by adapter and port",
     ("GET", "/v1/projects/{project_id}/files"): "what it lists is fetched without this client",
     ("GET", "/v1/projects/{project_id}/files/{path}"): "no JSON: a stream of bytes, for any HTTP client",
     ("POST", "/v1/projects/{project_id}/files/{path}"): "likewise",

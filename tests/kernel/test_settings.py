@@ -66,6 +66,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "sandbox": ('"require"', "require", "require"),
         "max_vm_memory": ("16777216", "16777216", 16777216),
         "max_vm_file": ("1", "1", 1),
+        "max_patience": ("0", "0", 0),
         "user": ('"nobody"', "nobody", "nobody"),
         "only_plugins": ('["a"]', "a", ("a",)),
         "local": ("true", "true", True),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
-from labplane import VM, Conflict, Driver, Schema, open_udp
+from labplane import VM, Driver, Schema, open_udp
 from labplane_switch.switch import Counters, Switch
 
 MOST_PORTS = 64
@@ -17,8 +17,14 @@ class SwitchDriver(Driver):
 
     kind = "switch"
     properties: ClassVar[Mapping[str, Schema]] = {
-        "ports": {"type": "integer", "minimum": 1, "maximum": MOST_PORTS, "default": 8},
-        "ageing_seconds": {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 300},
+        "ports": {"type": "integer", "minimum": 1, "maximum": MOST_PORTS, "default": 8, "x-change": "live"},
+        "ageing_seconds": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1_000_000,
+            "default": 300,
+            "x-change": "live",
+        },
     }
     readonly: ClassVar[Mapping[str, Schema]] = {
         "counters": {
@@ -30,13 +36,10 @@ class SwitchDriver(Driver):
     }
     console = False
 
-    def adapters(self, vm: VM) -> Sequence[int]:
-        return (vm.settings["ports"],)
+    def adapters(self, vm: VM, settings: Mapping[str, Any]) -> Sequence[int]:
+        return (settings["ports"],)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
-        highest = max((number for _, number in vm.nios), default=0)
-        if changes.get("ports", MOST_PORTS) <= highest:
-            raise Conflict(f"Port {highest} of {vm} is plugged; unplug it before you leave {changes['ports']} ports.")
         if "ageing_seconds" in changes and (switch := self._switch(vm)) is not None:
             switch.table.ageing = changes["ageing_seconds"]
 

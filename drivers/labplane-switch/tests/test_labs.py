@@ -238,7 +238,7 @@ def test_a_start_that_fails_opens_nothing(server: Server, project: str) -> None:
 
 
 def test_a_switch_cannot_lose_a_port_that_is_plugged(server: Server, project: str, switch: str) -> None:
-    assert refusal(server.http.put(switch, json={"ports": 2})).startswith("Port 2 of switch 'S'")
+    assert refusal(server.http.put(switch, json={"ports": 2})).startswith("Port 2 of adapter 0 of switch 'S'")
     assert server.http.get(switch).json()["ports"] == 8
     assert server.http.put(switch, json={"ports": 3}).json()["ports"] == 3
     assert "has no port 3" in refusal(plug(server, switch, 3, udp_port(server, project), 9))

@@ -24,6 +24,7 @@ def kernel_schemas() -> Mapping[str, Schema]:
     texts: Schema = {"type": "array", "items": text}
     report = {"name": text, "state": text, "distribution": text, "version": text, "api": text}
     lists = {"hooks": texts, "kinds": texts, "routes": texts, "warnings": texts}
+    number: Schema = {"type": "integer"}
     maybe: Schema = {"type": ["string", "null"]}
     return {
         **NAMED,
@@ -37,6 +38,19 @@ def kernel_schemas() -> Mapping[str, Schema]:
             "type": "object",
             "properties": {"status": {"type": "integer"}, "message": {"type": "string", "minLength": 1}},
             "required": ["status", "message"],
+        },
+        "VMPort": {
+            "type": "object",
+            "properties": {
+                "adapter": number,
+                "port": number,
+                "name": text,
+                "kind": text,
+                "mac": maybe,
+                "nio": {"type": ["object", "null"]},
+            },
+            "required": ["adapter", "port", "name", "kind", "mac", "nio"],
+            "additionalProperties": False,
         },
         "Plugin": {
             "type": "object",

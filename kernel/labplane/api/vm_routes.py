@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,9 @@ from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
 from labplane.errors import Conflict, MethodNotAllowed, NotFound
 from labplane.machines import lifecycle
+from labplane.machines.changes import CHANGE, CHANGES, DEFAULT, LIVE, NULL, ONLY_STOPPED, RESTART, asked
 from labplane.machines.deleted_dirs import DeletedDirs
-from labplane.machines.driver import Driver
+from labplane.machines.driver import ConsoleDriver, Driver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab
 from labplane.machines.vm import STOPPED, VM
@@ -28,7 +30,8 @@ ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
     "resume": lifecycle.resume,
 }
 
-RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
+RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "ready", "vm_directory"})
+PLAIN_METHODS = ("adapters", "ports", "normalise", "patience")
 
 
 class DriverError(ValueError):
@@ -44,17 +47,26 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
     if kind in taken:
         raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind].driver).__module__}")
-    for table in ("properties", "readonly", "nios"):
+    for table in ("properties", "accepts", "readonly", "nios"):
         for name, schema in getattr(driver, table).items():
             if table != "nios" and name in RESERVED:
                 raise DriverError(f"the {kind} {table} may not have {name!r}: it is the kernel's own")
             check(schema, f"{kind} {table} {name}")
-    if unknown := sorted(set(driver.required) - set(driver.properties)):
+            if (change := schema.get(CHANGE, RESTART)) not in CHANGES:
+                raise DriverError(f"{kind} {table} {name}: {CHANGE} is one of {', '.join(CHANGES)}, not {change!r}")
+            if NULL in schema and (schema[NULL] != DEFAULT or "default" not in schema):
+                raise DriverError(f"{kind} {table} {name}: {NULL} can only be {DEFAULT!r}, and needs a default")
+    if both := sorted(driver.properties.keys() & driver.accepts.keys()):
+        raise DriverError(f"{kind} keeps and only accepts {both}; name each in one of properties and accepts")
+    if unknown := sorted(set(driver.required) - driver.properties.keys() - driver.accepts.keys()):
         raise DriverError(f"{kind} requires {unknown}, which are none of its properties")
     for action in (*ACTIONS, "check", "configure", "link", "show", "removed", "connect", "disconnect"):
         method = getattr(driver, action, None)
         if method is not None and not inspect.iscoroutinefunction(method):
             raise DriverError(f"{kind}: {action} must be an async method")
+    for name in PLAIN_METHODS:
+        if inspect.iscoroutinefunction(getattr(driver, name)):
+            raise DriverError(f"{kind}: {name} must be a plain method, not an async one")
 
 
 def actions_of(driver: Driver) -> list[str]:
@@ -69,25 +81,28 @@ def schema_name(driver: Driver, what: str) -> str:
 
 def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
     """The schemas of create and update requests, NIOs and VM objects, by name."""
-    console: Mapping[str, Schema] = {"console": ref("PortNumberOrNull")} if driver.console else {}
+    moves = LIVE if isinstance(driver, ConsoleDriver) else ONLY_STOPPED
+    console: Mapping[str, Schema] = {"console": {**ref("PortNumberOrNull"), CHANGE: moves}} if driver.console else {}
+    own = {"name": {**ref("Name"), CHANGE: LIVE}, **console, **asked(driver)}
     return {
         schema_name(driver, "Create"): {
             "type": "object",
             "properties": {
-                "name": ref("Name"),
                 "vm_id": {**UUID, "type": ["string", "integer"]},
-                **console,
-                **driver.properties,
+                **own,
             },
             "required": ["name", *driver.required],
             "additionalProperties": False,
         },
         schema_name(driver, "Update"): {
             "type": "object",
-            "properties": {"name": ref("NameOrNull"), **console, **driver.properties},
+            "properties": {**own, "name": {**ref("NameOrNull"), CHANGE: LIVE}},
             "additionalProperties": False,
         },
-        schema_name(driver, "NIO"): nio_schema(driver.nios),
+        schema_name(driver, "NIO"): {
+            **nio_schema(driver.nios),
+            CHANGE: LIVE if hasattr(driver, "connect") else RESTART,
+        },
         schema_name(driver, "VM"): {
             "type": "object",
             "properties": {
@@ -97,6 +112,7 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
                 "status": {"enum": ["stopped", "started", "suspended"]},
                 "vm_directory": {"type": "string"},
                 **({"console": ref("PortNumber")} if driver.console else {}),
+                **({"ready": {"type": "boolean"}} if driver.boots else {}),
                 **driver.properties,
                 **driver.readonly,
             },
@@ -142,6 +158,7 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
         route("GET", vm, _show, "Show", **shown),
         route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
         route("DELETE", vm, partial(_delete, deleted), "Delete", status=204),
+        route("GET", vm + "/ports", _ports, "List the ports of", reply={"type": "array", "items": ref("VMPort")}),
         route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
         route("GET", nio, _nio, "Show what is plugged into", reply=schema("NIO"), refusals=(409,)),
         route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
@@ -194,6 +211,11 @@ async def _act(action: str, driver: Driver, request: Request) -> None:
     if not hasattr(driver, action):
         raise MethodNotAllowed(f"{driver.kind} VMs cannot {action}; they can {', '.join(actions_of(driver))}.")
     await ACTIONS[action](vm)
+
+
+async def _ports(driver: Driver, request: Request) -> Any:
+    vm = _vm(driver, request)
+    return [{**asdict(one), "nio": vm.nios.get((one.adapter, one.port))} for one in vm.ports()]
 
 
 async def _plug(driver: Driver, request: Request) -> Any:

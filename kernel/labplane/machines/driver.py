@@ -11,7 +11,10 @@ from labplane.emulators.confinement import Needs
 from labplane.emulators.session import Session
 from labplane.emulators.users import give
 from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
+from labplane.machines.booting import until_prompt
+from labplane.machines.ports import VMPort, named_by_number
 from labplane.machines.udp_ends import hand_over
+from labplane.machines.vm import PATIENCE
 from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
 
@@ -25,27 +28,42 @@ class Driver(ABC):
 
     kind:       a lower-case word: the URL segment and, capitalised, the schema prefix: "vpcs". Required.
     properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
-                ``default`` is honoured.
+                ``default`` is honoured. ``"x-change"`` says what changing it needs: with "live" the VM works with it at
+                once, with "restart", which is the default, from its next start on, and with "stopped" the kernel
+                refuses another value while the VM runs. With ``"x-null": "default"`` requests may have null for the
+                default.
+    accepts:    JSON Schema of each setting that only requests have, `properties` likewise; nobody keeps or shows it.
     required:   the names of the settings that a create request must have.
     readonly:   JSON Schema of each further member of a VM object, see `show`.
     console:    whether its VMs have a console port.
+    boots:      whether its VMs have a guest that is up some time after their start. VM objects then have ``ready``, see
+                `VM`.
     nios:       JSON Schema of each NIO type that it takes, by name: `NIO_UDP`; there is `NIO_TAP` too.
 
-    The names ``name``, ``vm_id``, ``console``, ``project_id``, ``status`` and ``vm_directory`` are the kernel's own.
+    The names ``name``, ``vm_id``, ``console``, ``project_id``, ``status``, ``ready`` and ``vm_directory`` are the
+    kernel's own.
 
     The kernel makes at most one call for a VM at a time. An action beyond start and stop becomes a route when
     it is defined: ``async def reload(self, vm)``, likewise suspend and resume. With ``async def connect(self, vm,
     port, nio)`` and ``async def disconnect(self, vm, port)`` a running VM can be re-wired; without them a changed
     link takes effect at the next start.
 
+    A subclass has whatever ``__init__`` it likes, as long as that calls ``super().__init__(lab)``: the plugin makes the
+    driver, in its hook `drivers`, and gives it what it needs of the plugin's settings (``self.config``).
+
+    The kernel sets ``vm.status`` when a call has succeeded. What happens in between, by itself, the driver tells with
+    `VM.report`, how far long work has come with `VM.progress`, anything else that the user should know with `VM.tell`.
+
     A method refuses by raising a LabError, Conflict as a rule; the request then has changed nothing.
     """
 
     kind: ClassVar[str]
     properties: ClassVar[Mapping[str, Schema]] = {}
+    accepts: ClassVar[Mapping[str, Schema]] = {}
     required: ClassVar[Sequence[str]] = ()
     readonly: ClassVar[Mapping[str, Schema]] = {}
     console: ClassVar[bool] = True
+    boots: ClassVar[bool] = False
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP}
 
     def __init__(self, lab: "Lab") -> None:
@@ -54,15 +72,32 @@ class Driver(ABC):
     async def check(self) -> None:
         """Raise Unavailable, saying what to install, when the emulator cannot run here. Asked before each start."""
 
-    def adapters(self, vm: "VM") -> Sequence[int]:
-        """The number of ports of each adapter of `vm`."""
+    def adapters(self, vm: "VM", *settings: Any, **_: Any) -> Sequence[int]:
+        """The number of ports of each adapter of `vm`.
+
+        Defined as ``def adapters(self, vm, settings)`` it is asked what holds with these settings, which are those of
+        `vm` or those that a request would give it: a request that takes away a port in which a link is plugged is
+        refused. As ``def adapters(self, vm)`` it finds them in ``vm.settings``.
+        """
         return (1,)
+
+    def ports(self, vm: "VM") -> Sequence[VMPort]:
+        """The ports of `vm`, of each adapter in turn, with names, kinds and MAC addresses; `VM.mac` has addresses."""
+        return list(named_by_number(vm.adapters()))
+
+    def normalise(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a request gave for `properties` and `accepts`, in the form in which `configure` gets it and it is kept.
+
+        Raises BadRequest for what fits the schema and means nothing all the same.
+        """
+        return given
 
     async def configure(self, vm: "VM", changes: Mapping[str, Any]) -> None:
         """Take `changes` in: settings by name, and "name" when a VM is renamed.
 
-        Called before they are applied: `vm` still has the old values, or, while it is created, none but its name.
-        A refusal must come before anything is changed.
+        Called before they are applied: `vm` still has the old values, or, while it is created, none but its name:
+        ``vm.settings`` is empty then, and `changes` has what the request gave, without defaults. A refusal must come
+        before anything is changed.
         """
 
     async def link(self, vm: "VM", nio: Mapping[str, Any]) -> None:
@@ -74,6 +109,10 @@ class Driver(ABC):
         The only method that may be called while another works on `vm`: lists (L-2) and events wait for none of them.
         """
         return {name: vm.settings.get(name) for name in self.properties}
+
+    def patience(self, vm: "VM") -> float:
+        """The seconds that a graceful `stop` of `vm` may take, as far as the setting ``max_patience`` lets it."""
+        return PATIENCE
 
     @abstractmethod
     async def start(self, vm: "VM") -> None:
@@ -92,7 +131,7 @@ class ConsoleDriver(Driver):
 
     leave_on: output that means: the viewer that typed last wants to leave the console.
     prompt:   pattern (`re`) of what stands at the end of the output while the machine waits for a line; None when there
-              is no such thing, or it is not known.
+              is no such thing, or it is not known. A VM of a driver that `boots` is ready when it comes.
     longest_line: in bytes, of the lines that the machine takes at its prompt.
 
     ``start``, ``stop``, ``reload``, the console, the log and taking note of the end are done.
@@ -123,12 +162,14 @@ class ConsoleDriver(Driver):
         await self.bring_up(vm)
 
     async def stop(self, vm: "VM") -> None:
-        """S-5: end the machine; a program gets SIGTERM, and SIGKILL after 3 seconds."""
+        """S-5: end the machine; a program gets SIGTERM, and SIGKILL when its `patience` is over."""
         if vm.session is not None:
+            if vm.session.process is not None:
+                await vm.session.process.stop(vm.patience)
             await vm.session.close()
 
     async def reload(self, vm: "VM") -> None:
-        """S-6: stop, then start. A VM that cannot start again is not stopped either."""
+        """S-6: stop, then start. A VM that cannot start again is not stopped either; one that is stopped is started."""
         await self.prepare(vm)
         await self.stop(vm)
         await self.bring_up(vm)
@@ -148,6 +189,8 @@ class ConsoleDriver(Driver):
             keepalive=self.lab.settings.keepalive_seconds,
         )
         vm.session.open_log()
+        if self.boots and self.prompt is not None:
+            until_prompt(vm, vm.session.console, self.prompt)
         opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started
         try:
             await self.launch(vm, vm.session)

@@ -15,6 +15,7 @@ from labplane.events import Events
 from labplane.machines import lifecycle
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.ports import MacBlocks
 from labplane.machines.vm import VM, VMs, directory_of
 from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
@@ -31,6 +32,7 @@ class Lab(ABC):
 
     settings:  the settings as they are now; a reload replaces them.
     vms:       the table of VMs, a `VMs`.
+    macs:      the blocks of MAC addresses of VMs, a `MacBlocks`; see `VM.mac`.
     udp:       UDP ports for links, a `PortPool`.
     consoles:  TCP ports for consoles, a `PortPool`.
     terminals: starts programs on terminals, a `Terminals`.
@@ -43,6 +45,7 @@ class Lab(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.vms = VMs()
+        self.macs = MacBlocks()
         self.udp = PortPool("UDP port", *settings.udp_range, bind_udp, settings.unclaimed_udp_seconds)
         self.consoles = PortPool("console port", *settings.console_range, bind_tcp)
         self.terminals = Terminals()

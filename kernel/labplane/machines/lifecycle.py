@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
+from labplane.machines.changes import check_change, given_settings, stored
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
 from labplane.machines.driver import ConsoleDriver, ProcessDriver
 from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
 from labplane.net.rhost import resolve_rhost
+from labplane.supervision import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from labplane.machines.kind import Kind
@@ -84,9 +86,9 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
             undo.callback(lab.consoles.release, vm.console, vm)
         if not _make_directory(vm):
             undo.push_async_callback(_discard_directory, vm)
-        given = {name: body[name] for name in driver.properties if name in body}
+        given = given_settings(vm, body)
         await vm.supervised(driver.configure(vm, given))
-        vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | given
+        vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | stored(vm, given)
         undo.push_async_callback(_attempt, vm, driver.removed)
         shown = await show(vm)
         undo.pop_all()
@@ -117,7 +119,9 @@ def _make_directory(vm: VM) -> bool:
 
 async def update(vm: VM, body: Mapping[str, Any]) -> None:
     """Change name, console and the driver's settings, all or nothing (M-10); null leaves name and console alone."""
-    changes = {name: body[name] for name in vm.driver.properties if name in body}
+    changes = given_settings(vm, body)
+    if changes:
+        check_change(vm, changes)
     if body.get("name") not in (None, vm.name):
         changes["name"] = body["name"]
     before = (vm.name, vm.console, dict(vm.settings))
@@ -128,7 +132,7 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
         async with _moved_console(vm, old, new):
             await vm.supervised(vm.driver.configure(vm, changes))
     vm.name = changes.pop("name", vm.name)
-    vm.settings.update(changes)
+    vm.settings.update(stored(vm, changes))
     if (vm.name, vm.console, vm.settings) != before:
         vm.announce("vm.updated")
 
@@ -174,6 +178,7 @@ async def start(vm: VM) -> None:
         return
     if vm.status == SUSPENDED:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
+    vm.ready = False
     try:
         await vm.supervised(vm.driver.check())
         await _make_way(vm)
@@ -200,7 +205,7 @@ async def stop(vm: VM) -> None:
     """Stop `vm`, if it runs (S-5)."""
     if vm.status != STOPPED:
         with _ending(vm):
-            await vm.supervised(vm.driver.stop(vm))
+            await _ended_in_time(vm, vm.driver.stop(vm))
             take_back(vm)
             vm.status = STOPPED
 
@@ -213,7 +218,8 @@ async def reload(vm: VM) -> None:
             await vm.supervised(vm.driver.check())
             if not ran:
                 await _make_way(vm)
-            await vm.supervised(vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
+            vm.ready = False
+            await _ended_in_time(vm, vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
     except BaseException:
         if not ran:
@@ -241,6 +247,11 @@ async def resume(vm: VM) -> None:
         vm.status = STARTED
 
 
+async def _ended_in_time(vm: VM, operation: Coroutine[Any, Any, None]) -> None:
+    """Await what ends `vm`, which may take as long as it is left for a graceful end."""
+    await vm.supervised(operation, at_least=vm.patience + GRACE_SECONDS)
+
+
 def _started(vm: VM) -> None:
     """Take note that `vm` was started; its machine may have ended again by now."""
     if vm.session is None or vm.session.alive:
@@ -263,7 +274,7 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     """Plug `nio` into `port`, in place of an earlier one (N-1 to N-5)."""
     driver, udp = vm.driver, vm.lab.udp
     check_type(nio, driver.kind, driver.nios)
-    check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+    check_port(port, vm.adapters(), str(vm))
     address = await resolve_rhost(nio["rhost"]) if "rhost" in nio else ""
     await vm.supervised(driver.link(vm, nio))
     old = vm.nios.get(port)
@@ -292,9 +303,9 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
 
 async def unplug(vm: VM, port: Port) -> None:
     """Unplug the NIO of `port`, if there is one (N-6)."""
-    check_port(port, tuple(vm.run(vm.driver.adapters, vm)), str(vm))
     old = vm.nios.get(port)
     if old is None:
+        check_port(port, vm.adapters(), str(vm))
         return
     if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
         await vm.supervised(vm.driver.disconnect(vm, port))
@@ -309,7 +320,7 @@ async def remove(vm: VM) -> None:
     lab, driver = vm.lab, vm.driver
     with _ending(vm):
         if vm.status != STOPPED:
-            await _attempt(vm, driver.stop)
+            await _attempt(vm, driver.stop, at_least=vm.patience + GRACE_SECONDS)
         if vm.session is not None:
             await vm.session.close()
         vm.status = STOPPED
@@ -327,9 +338,9 @@ async def remove(vm: VM) -> None:
         lab.events.emit("vm.deleted", last, vm.project_id)
 
 
-async def _attempt(vm: VM, method: Callable[[VM], Coroutine[Any, Any, None]]) -> None:
+async def _attempt(vm: VM, method: Callable[[VM], Coroutine[Any, Any, None]], *, at_least: float = 0.0) -> None:
     """Call a method of the driver whose failure must not stop the removal of `vm`; a failure is logged."""
     try:
-        await vm.supervised(method(vm))
+        await vm.supervised(method(vm), at_least=at_least)
     except LabError as error:
         log.error("%s: its driver's %s failed while it was removed: %s", vm, method.__name__, error)

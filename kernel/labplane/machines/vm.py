@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError, NotFound
+from labplane.machines.ports import VMPort
 from labplane.machines.udp_ends import take_back
 from labplane.net.nios import NIO, Port
+from labplane.supervision import go_on
 
 if TYPE_CHECKING:
     from labplane.emulators.session import Session
@@ -23,6 +25,7 @@ log = logging.getLogger("labplane")
 STOPPED = "stopped"
 STARTED = "started"
 SUSPENDED = "suspended"
+PATIENCE = 3.0
 
 Result = TypeVar("Result")
 
@@ -53,7 +56,8 @@ class VM:
     console:  its TCP port, None for a kind without consoles.
     nios:     the NIO of each port in which a link is plugged, by (adapter, port).
     lent:     the UDP ports that its program may have bound, those of former NIOs too.
-    status:   "stopped", "started" or "suspended"; a change of it is an event.
+    status:   "stopped", "started" or "suspended"; a change of it is an event. The kernel sets it; see `report`.
+    ready:    whether it is started and its guest is up, for a driver that `boots`; its beginning is an event.
     phase:    the stage of its life, a `Phase`.
     data:     the driver's own notes, at which the kernel never looks.
     session:  the `Session` that runs or ran last, when its driver is a ConsoleDriver.
@@ -73,6 +77,8 @@ class VM:
         self.lent: set[int] = set()
         self._kind = kind
         self._status = STOPPED
+        self._ready = False
+        self._progress: tuple[float | None, str] | None = None
         self.data: dict[str, Any] = {}
         self.session: Session | None = None
         self.command_line = ""
@@ -103,6 +109,40 @@ class VM:
             self._status = status
             self.announce(f"vm.{status}")
 
+    @property
+    def ready(self) -> bool:
+        return self._ready and self._status == STARTED
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        before, self._ready = self.ready, ready
+        if self.ready and not before:
+            self.announce("vm.ready")
+
+    @property
+    def patience(self) -> float:
+        """The seconds that a graceful stop of it may take, as its driver and the settings say."""
+        try:
+            wanted = float(self.run(self.driver.patience, self))
+        except LabError:  # it is stopped all the same
+            wanted = PATIENCE
+        return min(max(0.0, wanted), self.lab.settings.max_patience)
+
+    def adapters(self, settings: Mapping[str, Any] | None = None) -> tuple[int, ...]:
+        """The number of ports of each adapter that it has, or would have with other settings. Raises LabError only."""
+        return self._kind.adapters(self, self.settings if settings is None else settings)
+
+    def ports(self) -> tuple[VMPort, ...]:
+        """Its ports, with their names. Raises LabError only."""
+        return self._kind.ports(self)
+
+    def mac(self, number: int) -> str:
+        """A MAC address, "02:00:00:00:00:00", for each `number` from 0 to 1,023.
+
+        It is the same at each start, and no other VM of this server has it.
+        """
+        return self.lab.macs.address(self.id, number)
+
     async def to_object(self) -> dict[str, Any]:
         """The VM object of replies and events (section 7 of docs/api.md). Raises LabError."""
         return await self._object(self._own_members())
@@ -130,6 +170,42 @@ class VM:
 
         if self.lab.events.wanted(self.project_id):
             self._emit_in_turn(f"log.{level}", sentence)
+
+    def progress(self, share: float | None, sentence: str) -> None:
+        """Tell how far the work on it has come, as the event "vm.progress"; clients show it while they wait.
+
+        share:    of the work that is done, from 0 to 1; None when nobody knows.
+        sentence: what is being done: "The image is being copied."
+
+        Work that takes longer than ``driver_seconds`` is not cancelled as long as this tells something new in time.
+        """
+        told = None if share is None else round(min(max(share, 0.0), 1.0), 2), sentence
+        if told == self._progress:
+            return
+        self._progress = told
+        go_on()
+
+        async def event() -> dict[str, Any]:
+            return {"vm_id": self.id, "name": self.name, "share": told[0], "message": sentence}
+
+        if self.lab.events.wanted(self.project_id):
+            self._emit_in_turn("vm.progress", event)
+
+    def report(self, status: str, why: str) -> None:
+        """Take note that the emulator has, by itself, gone over to another status: "started", "suspended" or "stopped".
+
+        why: a clause for the user: "its guest has shut down". Does nothing while the VM is ended on request.
+        """
+        if status not in (STARTED, STOPPED, SUSPENDED):
+            raise ValueError(f"a VM is stopped, started or suspended, not {status!r}")
+        if status == self.status or self.phase is not Phase.READY:
+            return
+        self.tell("info", f"{self} is {status}: {why}.")
+        self.status = status
+        if status == STOPPED:
+            take_back(self)
+            if self.session is not None:
+                self.lab.background(self.session.finish())
 
     def _emit_in_turn(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
         async def emit(before: asyncio.Task[None] | None) -> None:
@@ -167,11 +243,16 @@ class VM:
         }
         if self.console is not None:
             own["console"] = self.console
+        if self.driver.boots:
+            own["ready"] = self.ready
         return own
 
-    async def supervised(self, operation: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `operation`, a coroutine of the driver for this VM. Raises LabError only."""
-        return await self._kind.call(operation, self, self.project_id)
+    async def supervised(self, operation: Coroutine[Any, Any, Result], *, at_least: float = 0.0) -> Result:
+        """The result of `operation`, a coroutine of the driver for this VM. Raises LabError only.
+
+        at_least: seconds that it may take in any case.
+        """
+        return await self._kind.call(operation, self, self.project_id, at_least=at_least)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """The result of a plain method of the driver. Raises LabError only."""
@@ -227,6 +308,7 @@ class VMs:
     def discard(self, vm: VM) -> None:
         """Forget `vm`, which is gone from now on."""
         vm.phase = Phase.GONE
+        vm.lab.macs.release(vm.id)
         del self._by_id[vm.id]
         siblings = self._by_project[vm.project_id]
         del siblings[vm.id]

@@ -64,6 +64,12 @@ def check_type(nio: NIO, kind: str, nios: Mapping[str, Schema]) -> None:
         raise Conflict(f"{kind} does not support {nio['type']}; it takes {', '.join(sorted(nios)) or 'none'}.")
 
 
+def has_port(port: Port, adapters: tuple[int, ...]) -> bool:
+    """Whether `port` is one of those of a VM; adapters: the number of ports of each."""
+    adapter, number = port
+    return adapter < len(adapters) and number < adapters[adapter]
+
+
 def check_port(port: Port, adapters: tuple[int, ...], vm: str) -> None:
     """Raise Conflict unless `port` is one of the VM's; adapters: the number of ports of each (N-3)."""
     adapter, number = port

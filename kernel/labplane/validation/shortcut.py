@@ -21,7 +21,9 @@ _TYPES: Mapping[str, Accepts] = {
     "null": lambda value: value is None,
 }
 
-_ANNOTATIONS = frozenset({"title", "description", "format", "default", "examples", "deprecated"})
+_ANNOTATIONS = frozenset(
+    {"title", "description", "format", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+)
 _is_object, _is_string, _is_number = _TYPES["object"], _TYPES["string"], _TYPES["number"]
 
 
@@ -77,7 +79,7 @@ def _compile(schema: Any, resolve: Callable[[str], Schema | None], within: tuple
                 rules.append(_implies(inner(rule), inner(schema.get("then", {}))))
             case "then" if "if" in schema:
                 pass
-            case _ if keyword not in _ANNOTATIONS:
+            case _ if keyword not in _ANNOTATIONS and not keyword.startswith("x-"):
                 raise _Unusual
     return _every(rules)
 

@@ -47,10 +47,8 @@ def link_id(ends: frozenset[tuple[str, Port]]) -> str:
 
 
 def port_names(vm: VM) -> dict[Port, str]:
-    """Each port of `vm` with its name: "eth" and its number among all ports of `vm`."""
-    adapters = vm.run(vm.driver.adapters, vm)
-    ports = [(adapter, port) for adapter, ports in enumerate(adapters) for port in range(ports)]
-    return {port: f"eth{number}" for number, port in enumerate(ports)}
+    """Each port of `vm` with its name, as its driver says it: "eth0" and so on, as a rule."""
+    return {(one.adapter, one.port): one.name for one in vm.ports()}
 
 
 async def links_among(vms: Iterable[VM]) -> list[Link]:

@@ -106,6 +106,24 @@ def test_a_vm_is_only_of_its_own_kind(served: Served) -> None:
     assert len(served.http.get(f"{project}/plain_box/vms").json()) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v2/version", "speaks version 1 of the GNS3 API, below /v1, and not v2."),
+        ("/v3", "below /v1, and not v3."),
+        ("/v1/projects/x/qemu/vms", "VMs are of the kinds other, plain_box here."),
+        ("/v1/projects/x/qemu/vms/y/start", "VMs are of the kinds other, plain_box here."),
+        ("/v1/projects/x/other/vm", "The nearest one is /v1/projects/{project_id}/other/vms."),
+        ("/v1/plugin", "The nearest one is /v1/plugins."),
+    ],
+)
+def test_an_unknown_route_is_a_404_that_says_what_there_is(path: str, words: str, served: Served) -> None:
+    reply = served.http.get(path)
+    assert reply.status_code == 404
+    assert reply.json()["message"].startswith(f"There is no route {path}. ")
+    assert words in reply.json()["message"]
+
+
 def test_a_vm_of_another_project_is_unknown(served: Served) -> None:
     """E-3, B-5."""
     one, two = served.project(), served.project()

@@ -128,7 +128,10 @@ def test_the_document_shows_each_reference_as_its_own(tmp_path: Path) -> None:
     shown = Kernel(settings(tmp_path), own()).document()
     components = shown["components"]["schemas"]
     assert components["Name"]["maxLength"] == 255
-    assert components["VpcsCreate"]["properties"]["name"] == {"$ref": "#/components/schemas/Name"}
+    assert components["VpcsCreate"]["properties"]["name"] == {
+        "$ref": "#/components/schemas/Name",
+        "x-change": "live",
+    }
     parameters = shown["paths"]["/v1/projects/{project_id}"]["get"]["parameters"]
     assert parameters[0]["schema"] == {"$ref": "#/components/schemas/UUID"}
     assert '"labplane:' not in json.dumps(shown)
