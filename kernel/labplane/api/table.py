@@ -1,6 +1,7 @@
 """The table of a lab's routes: it checks new ones, finds them by path, and gives them to Starlette."""
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, compile_path
@@ -11,6 +12,8 @@ from labplane.api.requests import CompiledRoute, Directory, Resource
 from labplane.api.route import METHODS, PARAMETER, Route
 from labplane.errors import NotFound
 from labplane.validation.schemas import Schemas
+
+ALIKE = 0.8
 
 
 class _PathRoute(StarletteRoute):
@@ -37,6 +40,7 @@ class RouteTable:
     def __init__(self, lab: Directory) -> None:
         self._lab = lab
         self._resources: dict[str, Resource] = {}
+        self._by_plain_path: dict[str, Resource] = {}  # without the types of parameters
 
     @property
     def routes(self) -> list[Route]:
@@ -67,17 +71,42 @@ class RouteTable:
         for one in compiled:
             path = one.route.key[1]
             resource = self._resources.setdefault(path, Resource(one.route.path, self._lab))
+            self._by_plain_path.setdefault(_shape(one.route.path), resource)
             resource.methods[one.route.method] = one
 
     async def ask(self, method: str, path: str, value: Any, parameters: Mapping[str, Any]) -> Any:
         """The result of the route of that method and path. Raises NotFound when there is none."""
-        resource = self._resources.get(PARAMETER.sub(r"{\2}", path))
+        resource = self._resources.get(PARAMETER.sub(r"{\2}", path)) or self._by_plain_path.get(_shape(path))
         if resource is None:
-            raise NotFound(f"There is no route {path}.")
+            raise NotFound(f"There is no route {path}.{self.nearest(path)}")
         return await resource.ask(method, value, dict(parameters))
 
+    def nearest(self, path: str) -> str:
+        """A sentence, after a space, that names the offered path that is nearest to an unknown one; "" for none."""
+        steps = path.split("/")
+        filled = {}  # each offered path of as many steps, with those of `path` in place of its parameters
+        for resource in self._resources.values():
+            words = PARAMETER.sub(r"{\1}", resource.path).split("/")
+            if len(words) == len(steps) and any(one.route.offered for one in resource.methods.values()):
+                pairs = zip(words, steps, strict=True)
+                filled["/".join(step if word[:1] == "{" else word for word, step in pairs)] = "/".join(words)
+        found = get_close_matches(path, filled, 1, ALIKE)
+        return f" The nearest one is {filled[found[0]]}." if found else ""
+
     def starlette_routes(self) -> list[BaseRoute]:
-        return [_PathRoute(resource.path, resource) for resource in self._resources.values()]
+        """The routes for Starlette, which takes the first that fits: words come before parameters."""
+        resources = sorted(self._resources.values(), key=lambda resource: _specificity(resource.path))
+        return [_PathRoute(resource.path, resource) for resource in resources]
+
+
+def _shape(path: str) -> str:
+    """The path without names and types of parameters."""
+    return PARAMETER.sub("{}", path)
+
+
+def _specificity(path: str) -> list[int]:
+    """For each step of the path: 0 for a word, 1 for a parameter, 2 for one that takes several steps."""
+    return [2 if ":path}" in step else 1 if "{" in step else 0 for step in path.split("/")]
 
 
 def _check(route: object) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -14,7 +15,6 @@ from starlette.responses import Response
 
 from labplane.api.replies import JSONReply, crash, envelope
 from labplane.api.websockets import socket_routes
-from labplane.errors import NotFound
 from labplane.kernel import Kernel
 from labplane.server.auth import TokenAuth
 from labplane.server.limits import RequestLimit
@@ -54,17 +54,17 @@ def make_app(lab: Kernel, token: str | None = None, *, started: bool = False) ->
     app = Starlette(
         routes=[*lab.routes.starlette_routes(), *socket_routes(lab.routes, lab)],
         middleware=middleware,
-        exception_handlers={HTTPException: _refused, Exception: _crashed},
+        exception_handlers={HTTPException: partial(_refused, lab), Exception: _crashed},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(lab: Kernel, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return envelope(NotFound(f"There is no route {request.url.path[:200]}."))
+        return envelope(lab.unknown(request.url.path))
     return JSONReply({"status": error.status_code, "message": error.detail}, error.status_code, error.headers)
 
 

@@ -39,6 +39,23 @@ def test_a_plugin_can_ask_what_a_client_can(lab: Kernel) -> None:
     asyncio.run(main())
 
 
+def test_a_path_may_be_asked_as_the_document_shows_it(lab: Kernel) -> None:
+    async def main() -> None:
+        project_id = (await lab.ask("POST", "/v1/projects", {}))["project_id"]
+        vm = await lab.ask("POST", VMS, {"name": "A"}, project_id=project_id)
+        path = VMS + "/{vm_id}/adapters/{adapter}/ports/{port}/nio"
+        assert path in lab.document()["paths"]
+        ids = {"project_id": project_id, "vm_id": vm["vm_id"], "adapter": 0, "port": 0}
+        assert await lab.ask("DELETE", path, **ids) is None
+        with pytest.raises(Conflict, match="has no adapter 1"):
+            await lab.ask("DELETE", path, **{**ids, "adapter": 1})
+        with pytest.raises(NotFound, match="The nearest one is /v1/version"):
+            await lab.ask("GET", "/v1/versions")
+        await lab.end()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("error", "method", "path", "body", "parameters"),
     [

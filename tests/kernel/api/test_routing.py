@@ -226,3 +226,34 @@ def test_a_route_that_cannot_work_is_refused(route: Any, words: str) -> None:
 def test_the_root_is_a_path() -> None:
     assert asked(application(Route("GET", "/", nothing, status=204)), "GET", "/")[0] == 204
     assert [route.path for route in table(Route("GET", "/", nothing)).routes] == ["/"]
+
+
+def test_words_of_a_path_come_before_parameters_wherever_they_were_registered() -> None:
+    def route(path: str, word: str) -> Route:
+        return Route("GET", path, lambda _: word)
+
+    app = application(
+        route("/things/{path:path}", "rest"),
+        route("/things/{id}", "one"),
+        route("/things/special", "special"),
+        route("/things/{id}/parts", "parts"),
+    )
+    for path, word in (
+        ("/things/special", "special"),
+        ("/things/other", "one"),
+        ("/things/a/parts", "parts"),
+        ("/things/a/b", "rest"),
+    ):
+        assert json.loads(asked(app, "GET", path)[2]) == word
+
+
+def test_an_unknown_path_is_told_the_nearest_one() -> None:
+    known = table(
+        Route("GET", "/v1/version", nothing),
+        Route("GET", "/v1/projects/{project_id}/files", nothing),
+        Route("GET", "/v1/hidden", nothing, offered=False),
+    )
+    assert known.nearest("/v1/versions") == " The nearest one is /v1/version."
+    assert known.nearest(f"/v1/project/{PROJECT}/files") == " The nearest one is /v1/projects/{project_id}/files."
+    for path in ("/v1/hiddem", "/v1", "/", "/v1/x/y/z", "/v1/" + "x" * 200):
+        assert known.nearest(path) == ""
