@@ -16,6 +16,7 @@ from labplane.machines.lifecycle import plug, unplug
 from labplane.machines.ports import VMPort
 from labplane.machines.udp_ends import open_udp
 from labplane.machines.vm import VM, VMs
+from labplane.measures import Measured, Measures
 from labplane.net.nios import NIO_TAP, NIO_UDP
 from labplane.net.ports import PortPool
 from labplane.net.rhost import resolve_rhost
@@ -37,6 +38,8 @@ __all__ = [
     "Forbidden",
     "Lab",
     "LabError",
+    "Measured",
+    "Measures",
     "Needs",
     "NotFound",
     "Plugin",

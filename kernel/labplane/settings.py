@@ -124,6 +124,7 @@ class Settings:
     keepalive_seconds: int = setting(60, "after that an idle client of a long connection is probed (TCP keepalive)")
     unclaimed_udp_seconds: int = setting(3600, "after that a UDP port that no link uses is free again", reload=True)
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "how much is logged", "--log-level")
+    log_format: Literal["text", "json"] = setting("text", "how each line of the log is written", "--log-format")
     access_log: bool = setting(False, "log each request", "--access-log/--no-access-log")
     strict: bool = setting(False, "do not start when a plugin fails to load", "--strict/--lenient")
     only_plugins: tuple[str, ...] = setting((), "load these plugins and no others", "--only-plugins A,B")

@@ -24,6 +24,7 @@ WITHOUT_A_METHOD = {
     ("GET", "/"): "a page",
     ("GET", "/status"): "likewise",
     ("GET", "/docs"): "likewise",
+    ("GET", "/metrics"): "for Prometheus",
     ("POST", "/v1/version"): "a question of desktop programs; a script compares what version() says",
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",

@@ -89,6 +89,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "stall_seconds": ("1", "1", 1),
         "unclaimed_udp_seconds": ("1", "1", 1),
         "log_level": ('"debug"', "debug", "debug"),
+        "log_format": ('"json"', "json", "json"),
         "access_log": ("true", "true", True),
         "strict": ("true", "1", True),
         "plugins_dir": ('"/srv"', "/srv", "/srv"),

@@ -17,6 +17,7 @@ from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.ports import MacBlocks
 from labplane.machines.vm import VM, VMs, directory_of
+from labplane.measures import Measures
 from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
 from labplane.validation.schemas import Schema
@@ -38,6 +39,7 @@ class Lab(ABC):
     terminals: starts programs on terminals, a `Terminals`.
     user:      the user that emulators run as, None for the server's own.
     events:    the hub of what happens in the lab, an `Events`.
+    measures:  how often the lab did what, and how long it took, a `Measures`.
 
     archive_parts: what the plugins brought for files of theirs in exports and imports, in the order of the plugins.
     """
@@ -51,6 +53,7 @@ class Lab(ABC):
         self.terminals = Terminals()
         self.user = _emulators_user(settings)
         self.events = Events()
+        self.measures = Measures()
         self.archive_parts: list[ArchivePart] = []
         self._deleted = DeletedDirs()
         self._closing: set[str] = set()
@@ -186,7 +189,7 @@ async def _passed(lock: asyncio.Lock) -> None:
 async def _remove(vm: VM) -> None:
     async with vm.lock:
         if not vm.gone:
-            await lifecycle.remove(vm)
+            await lifecycle.remove(vm, "close")
 
 
 def _emulators_user(settings: Settings) -> User | None:

@@ -61,7 +61,8 @@ async def create(
         lab.vms.add(vm)
         was_deleted = deleted.forget(vm)
         try:
-            shown = await _make(vm, body, show)
+            with vm.deed("create"):
+                shown = await _make(vm, body, show)
         except BaseException:
             lab.vms.discard(vm)
             if was_deleted:
@@ -180,9 +181,10 @@ async def start(vm: VM) -> None:
         raise Conflict(f"{vm} is suspended; resume it or stop it first.")
     vm.ready = False
     try:
-        await vm.supervised(vm.driver.check())
-        await _make_way(vm)
-        await vm.supervised(vm.driver.start(vm))
+        with vm.deed("start"):
+            await vm.supervised(vm.driver.check())
+            await _make_way(vm)
+            await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
             await vm.session.close()
@@ -204,7 +206,7 @@ async def _make_way(vm: VM) -> None:
 async def stop(vm: VM) -> None:
     """Stop `vm`, if it runs (S-5)."""
     if vm.status != STOPPED:
-        with _ending(vm):
+        with _ending(vm), vm.deed("stop"):
             await _ended_in_time(vm, vm.driver.stop(vm))
             take_back(vm)
             vm.status = STOPPED
@@ -214,7 +216,7 @@ async def reload(vm: VM) -> None:
     """Stop and start `vm` with the driver's own `reload` (S-6). The events are those of a stop and a start."""
     ran = vm.status != STOPPED
     try:
-        with _ending(vm):
+        with _ending(vm), vm.deed("reload"):
             await vm.supervised(vm.driver.check())
             if not ran:
                 await _make_way(vm)
@@ -234,7 +236,8 @@ async def suspend(vm: VM) -> None:
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == STARTED:
-        await vm.supervised(vm.driver.suspend(vm))  # type: ignore[attr-defined]
+        with vm.deed("suspend"):
+            await vm.supervised(vm.driver.suspend(vm))  # type: ignore[attr-defined]
         vm.status = SUSPENDED
 
 
@@ -243,7 +246,8 @@ async def resume(vm: VM) -> None:
     if vm.status == STOPPED:
         raise Conflict(f"{vm} does not run; start it first.")
     if vm.status == SUSPENDED:
-        await vm.supervised(vm.driver.resume(vm))  # type: ignore[attr-defined]
+        with vm.deed("resume"):
+            await vm.supervised(vm.driver.resume(vm))  # type: ignore[attr-defined]
         vm.status = STARTED
 
 
@@ -315,8 +319,16 @@ async def unplug(vm: VM, port: Port) -> None:
     vm.announce_link("link.unplugged", port, old)
 
 
-async def remove(vm: VM) -> None:
-    """Stop and forget `vm`, and take back its ports and console even if its driver fails (M-12)."""
+async def remove(vm: VM, action: str = "delete") -> None:
+    """Stop and forget `vm`, and take back its ports and console even if its driver fails (M-12).
+
+    action: its name in the log.
+    """
+    with vm.deed(action):
+        await _remove(vm)
+
+
+async def _remove(vm: VM) -> None:
     lab, driver = vm.lab, vm.driver
     with _ending(vm):
         if vm.status != STOPPED:

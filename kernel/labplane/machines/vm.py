@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -206,6 +208,25 @@ class VM:
             take_back(self)
             if self.session is not None:
                 self.lab.background(self.session.finish())
+
+    @contextmanager
+    def deed(self, action: str) -> Iterator[None]:
+        """Log and measure what is done to the VM meanwhile, once, well or not; action: "create", "start", "stop", …"""
+        began = time.perf_counter()
+        outcome, reason = "done", ""
+        try:
+            yield
+        except BaseException as error:
+            outcome, reason = "refused", f": {error}" if isinstance(error, LabError) else f": {type(error).__name__}"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            kind = self.driver.kind
+            self.lab.measures.add("vm_operation", seconds, kind=kind, action=action, outcome=outcome)
+            fields = {"action": action, "outcome": outcome, "seconds": round(seconds, 6), "kind": kind}
+            fields |= {"vm_id": self.id, "project_id": self.project_id, "name": self.name}
+            sentence = "%s: %s %s after %.1f ms%s"
+            log.info(sentence, self, action, outcome, seconds * 1000, reason, extra={"fields": fields})
 
     def _emit_in_turn(self, action: str, event: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
         async def emit(before: asyncio.Task[None] | None) -> None:

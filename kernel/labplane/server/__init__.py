@@ -8,7 +8,8 @@ from labplane.server.configuration import ENVIRONMENT_PREFIX
 from labplane.server.configuration import read as read_settings
 from labplane.server.configuration import variables as settings_variables
 from labplane.server.exposure import Exposed
-from labplane.server.serving import serve, set_up_logging
+from labplane.server.logs import set_up_logging
+from labplane.server.serving import serve
 from labplane.server.utf8 import ensure_utf8
 from labplane.settings import Settings, SettingsError
 

@@ -17,6 +17,7 @@ from labplane.api.replies import JSONReply, crash, envelope
 from labplane.api.websockets import socket_routes
 from labplane.kernel import Kernel
 from labplane.server.auth import TokenAuth
+from labplane.server.counting import RequestCount
 from labplane.server.limits import RequestLimit
 from labplane.server.origin import OriginCheck
 
@@ -31,7 +32,8 @@ def make_app(lab: Kernel, token: str | None = None, *, started: bool = False) ->
     """
     settings = lab.settings
     host = settings.host if settings.uds is None else "localhost"
-    middleware = [Middleware(RequestLimit, at_once=settings.max_requests)]
+    middleware = [Middleware(RequestCount, measures=lab.measures)]
+    middleware += [Middleware(RequestLimit, at_once=settings.max_requests)]
     middleware += [Middleware(OriginCheck, host=host, names=settings.allow_hosts, origins=settings.cors_origins)]
     if settings.cors_origins:
         methods, headers = ("GET", "POST", "PUT", "DELETE"), ("Authorization", "Content-Type")

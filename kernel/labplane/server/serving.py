@@ -26,6 +26,7 @@ from labplane.server.auth import token_in
 from labplane.server.connections import Connection
 from labplane.server.limits import ConnectionCount, Limits
 from labplane.server.listening import address, file_of, listen
+from labplane.server.logs import set_up_logging
 from labplane.server.websocket import WebSocketConnection
 from labplane.settings import Settings, SettingsError, expanded
 
@@ -48,7 +49,7 @@ def serve(read: Callable[[], Settings], meanwhile: AbstractContextManager[object
         return exposure.check(read())
 
     settings = read_safe()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, form=settings.log_format)
     with listen(settings) as listeners, meanwhile or contextlib.nullcontext():
         _prepare_process()
         _serve(listeners, settings, read_safe)
@@ -159,15 +160,3 @@ def _prepare_process() -> None:
         if int(descriptor) > 2:
             with contextlib.suppress(OSError):
                 os.set_inheritable(int(descriptor), False)
-
-
-def set_up_logging(level: str, file: Path | None = None) -> None:
-    """Log to `file` or else to stderr; called again, it changes the level and nothing else. May raise OSError."""
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, filename=file, encoding="utf-8"
-    )
-    logging.getLogger("labplane").setLevel(level.upper())
-    # At its own debug level it logs the headers of WebSockets, and so the token.
-    quieter = {"info": "WARNING", "debug": "INFO"}
-    logging.getLogger("uvicorn.error").setLevel(quieter.get(level, level.upper()))
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO)

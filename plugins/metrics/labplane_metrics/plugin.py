@@ -1,0 +1,51 @@
+"""The metrics plugin: its route, and what is asked of the lab each time."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.responses import Response
+
+from labplane import Lab, NotFound, Plugin, Request, Route, hook
+from labplane_metrics.families import Given, families
+
+
+class Metrics(Plugin):
+    """The figures of this lab in the format of Prometheus (R-3)."""
+
+    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
+        super().__init__(lab, config)
+        self._version = version("labplane")
+
+    @hook
+    def routes(self) -> Iterable[Route]:
+        shown = {"type": "string", "description": "families of samples, in the text format of Prometheus"}
+        return [
+            Route(
+                "GET",
+                "/metrics",
+                self.metrics,
+                reply=shown,
+                media="text/plain",
+                summary="VMs, ports, requests, faults and times, for Prometheus",
+            )
+        ]
+
+    async def metrics(self, request: Request) -> Response:
+        """R-3. The registry is made anew each time: the library's own is shared by the whole process."""
+        registry = CollectorRegistry()
+        reports = await self.lab.ask("GET", "/v1/plugins")
+        faults = {report["name"]: report["faults"] for report in reports}
+        registry.register(Given(families(self.lab, self._version, faults, await self._projects())))
+        ProcessCollector(registry=registry)
+        accepted = b",".join(value for name, value in request.scope["headers"] if name == b"accept")
+        encode, media = choose_encoder(accepted.decode("latin-1"))
+        return Response(encode(registry), media_type=media)
+
+    async def _projects(self) -> int:
+        try:
+            return len(await self.lab.ask("GET", "/v1/projects"))
+        except NotFound:  # no plugin here keeps projects
+            return 0
