@@ -1,0 +1,71 @@
+"""What operators copy: the systemd unit, the Dockerfile, and the tables of docs/operations.md."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from labplane.settings import SETTINGS
+from support import running
+
+TREE = Path(__file__).parent.parent
+UNIT = (TREE / "contrib" / "labplane.service").read_text()
+DOCKERFILE = (TREE / "Dockerfile").read_text()
+OPERATIONS = (TREE / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "labplane"
+    assert "ExecStart=/opt/labplane/bin/labplane " in UNIT
+    unit = tmp_path / "labplane.service"
+    unit.write_text(UNIT.replace("/opt/labplane/bin/labplane", str(program)))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    about_it = [line for line in done.stderr.splitlines() if "labplane" in line]
+    assert (done.returncode, about_it) == (0, []), done.stderr
+
+
+def test_the_unit_ends_the_server_alone_and_keeps_its_token_from_the_journal() -> None:
+    for line in ("KillMode=process", "StandardOutput=null", "OOMPolicy=continue", "PrivateTmp"):
+        assert (line in UNIT.splitlines()) == (line != "PrivateTmp"), line
+
+
+def test_the_command_of_the_unit_is_one() -> None:
+    (options,) = re.findall(r"^ExecStart=\S+ serve ?(.*)$", UNIT, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "labplane", "serve", *options.split(), "--help"], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", [UNIT, DOCKERFILE, OPERATIONS], ids=["unit", "Dockerfile", "operations.md"])
+def test_the_variables_that_are_set_are_settings(text: str) -> None:
+    named = set(re.findall(r"LABPLANE_([A-Z_]+)=", text))
+    assert named
+    assert {name.lower() for name in named} <= SETTINGS.keys()
+
+
+def test_the_image_is_made_of_all_that_the_wheel_needs_and_of_nothing_else() -> None:
+    kept = {line[1:] for line in (TREE / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {path.split("/")[0] for path in packages}
+    assert kept == needed | {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+
+
+def test_the_families_of_metrics_and_the_members_of_log_lines_are_documented(tmp_path: Path) -> None:
+    with running(tmp_path / "projects", "--log-format", "json") as server:
+        server.project()
+        vms = f"{server.project()}/vpcs/vms"
+        server.http.post(vms, json={"name": "PC"})
+        families = set(re.findall(r"^# TYPE (labplane_\w+)", server.http.get("/metrics").text, re.MULTILINE))
+        server.stop()
+        members = {name for line in server.log.splitlines() for name in json.loads(line)}
+    assert families == set(re.findall(r"^\| `(labplane_\w+)`", OPERATIONS, re.MULTILINE))
+    logs = OPERATIONS.partition("## Logs")[2].partition("\n## ")[0]
+    assert members - {"exception"} <= set(re.findall(r"`(\w+)`", logs))
