@@ -80,14 +80,17 @@ def test_the_ports_in_use_are_all_there_and_come_back(tmp_path: Path) -> None:
         assert [ports[pool]["free"] for pool in ("console", "udp")] == [40, 40]
 
 
-def test_the_page_is_at_two_addresses(server: Server) -> None:
+def test_the_page_is_at_two_addresses_unless_another_plugin_has_one(tmp_path: Path) -> None:
     """R-2."""
-    pages = [server.http.get(path) for path in ("/", "/status")]
-    assert [page.status_code for page in pages] == [200, 200]
-    assert pages[0].text == pages[1].text
-    assert pages[0].headers["content-type"] == "text/html; charset=utf-8"
-    refusal(server.http.get("/status/plugin.py"), 404)
-    refusal(server.http.post("/"), 405)
+    config = tmp_path / "labplane.toml"
+    config.write_text('disabled = ["web"]\n')
+    with running(tmp_path / "projects", "--config", str(config)) as server:
+        pages = [server.http.get(path) for path in ("/", "/status")]
+        assert [page.status_code for page in pages] == [200, 200]
+        assert pages[0].text == pages[1].text
+        assert pages[0].headers["content-type"] == "text/html; charset=utf-8"
+        refusal(server.http.get("/status/plugin.py"), 404)
+        refusal(server.http.post("/"), 405)
 
 
 @needs_namespace

@@ -74,6 +74,7 @@ class Route:
     streams:  the endpoint reads the body itself, of any length and form, with ``request.stream()``. Its path names no
               VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
               is for ``lab.background``.
+    yields:   it serves only until another plugin brings a route of that method and path, in whatever order they come.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Route:
     media: str = JSON
     offered: bool = True
     streams: bool = False
+    yields: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

@@ -53,7 +53,10 @@ class RouteTable:
         compiled = []
         for route in routes:
             _check(route)
-            if (other := taken.get(route.key)) is not None:
+            other = taken.get(route.key)
+            if other is not None and route.yields:
+                continue
+            if other is not None and not other.yields:
                 raise RouteError(f"the route {route.method} {route.path} is taken by {other.method} {other.path}")
             path = paths.setdefault(route.key[1], route.path)
             if path != route.path:

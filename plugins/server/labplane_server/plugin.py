@@ -30,7 +30,7 @@ class Server(Plugin):
         parts = [HERE / "page.js", HERE / "page.css"]
         page, part = page_routes("/status", HERE / "page.html", parts, "A page that shows this server's status")
         return [
-            replace(page, path="/", summary="The same page"),
+            replace(page, path="/", summary="The same page", yields=True),
             page,
             part,
             Route(

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from labplane import Conflict, Request, Route
 from labplane.api.table import RouteError
+from labplane.validation.schemas import Schemas
 from one_vm import ABSENT, PROJECT, Directory, application, ask, asked, nothing, table, turns_until
 
 
@@ -257,3 +258,21 @@ def test_an_unknown_path_is_told_the_nearest_one() -> None:
     assert known.nearest(f"/v1/project/{PROJECT}/files") == " The nearest one is /v1/projects/{project_id}/files."
     for path in ("/v1/hiddem", "/v1", "/", "/v1/x/y/z", "/v1/" + "x" * 200):
         assert known.nearest(path) == ""
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_route_that_yields_makes_way_for_another_whichever_comes_first(first: bool) -> None:
+    def stand_in(_: Request) -> str:
+        return "stand-in"
+
+    def real(_: Request) -> str:
+        return "real"
+
+    routes = [Route("GET", "/", stand_in, yields=True), Route("GET", "/", real)]
+    assert asked(application(*(routes if first else reversed(routes))), "GET", "/")[2] == b'"real"'
+    assert asked(application(routes[0]), "GET", "/")[2] == b'"stand-in"'
+    added = table(routes[0] if first else routes[1])
+    added.add(added.compile([routes[1] if first else routes[0]], Schemas()))
+    assert [route.yields for route in added.routes] == [False]
+    with pytest.raises(RouteError, match="is taken by"):
+        added.compile([routes[1]], Schemas())
