@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def tab(server: Server) -> Iterator[Tab]:
     """A browser at the server's address, with the page up to date."""
     with browsing() as tab:
-        tab.page.goto(server.url)
+        tab.page.goto(f"{server.url}/status")
         until_it_says(tab.page.locator("#connection"), "live")
         yield tab
 
@@ -134,7 +134,8 @@ def test_a_page_says_that_its_server_is_gone_and_comes_back_with_it(tmp_path: Pa
 def test_who_shows_the_token_is_let_in_to_the_page_and_its_events(tmp_path: Path) -> None:
     """R-2, T-14: the page asks with the cookie of the browser, and has the form shown when that is worth no more."""
     token = tmp_path / "token"
-    with running(tmp_path / "projects", "--auth", "token", "--token-file", str(token)) as server, browsing() as tab:
+    options, environment = ("--auth", "token", "--token-file", str(token)), {"LABPLANE_DISABLED": "web"}
+    with running(tmp_path / "projects", *options, environment=environment) as server, browsing() as tab:
         server.http.headers["authorization"] = f"Bearer {token.read_text().strip()}"
         tab.page.goto(f"{server.url}/status")
         tab.page.get_by_label("Token of this server").fill(token.read_text().strip())
@@ -152,7 +153,7 @@ def test_without_events_the_page_looks_now_and_then(tmp_path: Path) -> None:
     environment = {"LABPLANE_DISABLED": "events"}
     options = ("--console-host", "0.0.0.0", "--insecure-consoles")
     with running(tmp_path / "projects", *options, environment=environment) as server, browsing() as tab:
-        tab.page.goto(server.url)
+        tab.page.goto(f"{server.url}/status")
         until_it_says(tab.page.locator("#connection"), "connecting")
         vm = linked(server, server.project())
         start(server, vm)

@@ -1,0 +1,138 @@
+// The lab as this page knows it: what the server says, kept up to date by its events.
+
+import { api } from "./api.js";
+import { arrange } from "./layout.js";
+
+const HOLD = 700; // milliseconds for which a node that was placed here does not listen to where others say that it is
+
+// Events of a `Lab`: "nodes" with a set of ids that changed (null: all), "links", "gone" when the lab was closed.
+export class Lab extends EventTarget {
+  constructor(id) {
+    super();
+    this.id = id;
+    this.name = "";
+    this.nodes = new Map();
+    this.links = new Map();
+    this._loading = null;
+    this._again = false;
+  }
+
+  // Look at everything; one look at a time, and one more when something happened meanwhile.
+  load() {
+    this._again = true;
+    this._loading ??= this._loadWhileAsked().finally(() => (this._loading = null));
+    return this._loading;
+  }
+
+  async _loadWhileAsked() {
+    while (this._again) {
+      this._again = false;
+      try {
+        const topology = await api.topology(this.id);
+        this._take(topology);
+      } catch (error) {
+        if (error.status === 404) this.dispatchEvent(new Event("gone"));
+        throw error;
+      }
+    }
+  }
+
+  _take(topology) {
+    const now = performance.now();
+    const before = this.nodes;
+    this.nodes = new Map();
+    for (const told of topology.nodes) {
+      const node = before.get(told.vm_id) ?? { heldUntil: 0 };
+      const place = node.heldUntil > now || told.x === null ? { x: node.x, y: node.y } : { x: told.x, y: told.y };
+      Object.assign(node, told, place, { project_id: this.id });
+      this.nodes.set(node.vm_id, node);
+    }
+    this.links = new Map(topology.links.map((link) => [link.link_id, link]));
+    this._placeTheRest();
+    this._tell(null);
+  }
+
+  // Who was never placed gets a place that every browser finds alike; it is not told to the server.
+  _placeTheRest() {
+    const rest = [...this.nodes.values()].filter((node) => node.x === undefined || node.x === null);
+    if (rest.length) arrange([...this.nodes.values()], [...this.links.values()], new Set(rest.map((node) => node.vm_id)));
+  }
+
+  _tell(ids) {
+    const event = new Event("change");
+    event.ids = ids;
+    this.dispatchEvent(event);
+  }
+
+  // Take in one event of the server; true when it concerned this lab.
+  take({ action, event, project_id }) {
+    if (project_id !== this.id) return false;
+    if (action === "node.placed") this._placed(event);
+    else if (action === "vm.deleted" || action === "vm.created" || action.startsWith("link.")) this.load().catch(() => {});
+    else if (action.startsWith("vm.") && event.vm_id) this._changed(event);
+    return true;
+  }
+
+  _changed(vm) {
+    const node = this.nodes.get(vm.vm_id);
+    if (!node) return void this.load().catch(() => {});
+    const again = node.name === vm.name && node.status === vm.status;
+    Object.assign(node, { name: vm.name, status: vm.status, console: vm.console ?? node.console });
+    node.vm = vm;
+    this._tell(new Set([vm.vm_id]));
+    if (again) this.load().catch(() => {}); // a setting: the ports may be others
+  }
+
+  _placed({ vm_id, x, y, notes }) {
+    const node = this.nodes.get(vm_id);
+    if (!node) return;
+    node.notes = notes ?? node.notes;
+    if (node.heldUntil > performance.now()) {
+      if (!node.told) setTimeout(() => this._catchUp(node), node.heldUntil - performance.now() + 20);
+      node.told = { x, y };
+      return;
+    }
+    if (x !== null && x !== undefined) Object.assign(node, { x, y });
+    this._tell(new Set([vm_id]));
+  }
+
+  // What was told last while a node was held here is what all browsers have.
+  _catchUp(node) {
+    const left = node.heldUntil - performance.now();
+    if (left > 0) return void setTimeout(() => this._catchUp(node), left + 20);
+    const told = node.told;
+    node.told = null;
+    if (!told || told.x === null) return;
+    Object.assign(node, told);
+    this._tell(new Set([node.vm_id]));
+  }
+
+  // Move nodes here, at once; `send` tells the server, as often as it answers.
+  moveHere(places) {
+    const until = performance.now() + HOLD;
+    for (const [id, { x, y }] of places) {
+      const node = this.nodes.get(id);
+      if (node) Object.assign(node, { x, y, heldUntil: until });
+    }
+    this._tell(new Set(places.keys()));
+    this._waiting = new Map([...(this._waiting ?? []), ...places]);
+    this._sending ??= this._send().finally(() => (this._sending = null));
+    return this._sending;
+  }
+
+  async _send() {
+    while (this._waiting?.size) {
+      const places = this._waiting;
+      this._waiting = null;
+      await api.place(this.id, [...places].filter(([id]) => this.nodes.has(id)).map(([vm_id, { x, y }]) => ({ vm_id, x, y })));
+    }
+  }
+
+  linksOf(id) {
+    return [...this.links.values()].filter((link) => link.ends.some((end) => end.vm_id === id));
+  }
+
+  get up() {
+    return [...this.nodes.values()].filter((node) => node.status === "started").length;
+  }
+}

@@ -1,0 +1,264 @@
+// A console: a terminal on the WebSocket of a machine. It comes back by itself, and goes on at the byte where it was.
+
+import { api, socketAt, vmPath } from "./api.js";
+import { make } from "./dom.js";
+import { T } from "./text.js";
+
+const SOONEST = 250; // milliseconds to the first new attempt
+const LATEST = 3000;
+const SCROLLBACK = 5000; // lines
+
+let modules = null;
+
+// xterm.js comes with the first console only.
+function load() {
+  const names = ["xterm", "addon-fit", "addon-search", "addon-webgl"];
+  modules ??= Promise.all(names.map((name) => import(`./${name}.js`))).then((all) => {
+    document.head.append(make("link", { rel: "stylesheet", href: new URL("xterm.css", import.meta.url).href }));
+    return Object.assign({}, ...all);
+  });
+  return modules;
+}
+
+// A document whose style elements are sheets made by script, which a policy without inline styles allows.
+const styled = new Proxy(document, {
+  get(target, key) {
+    if (key === "createElement") return (tag, ...more) => (tag === "style" ? sheet() : element(tag, ...more));
+    const value = target[key];
+    return typeof value === "function" ? value.bind(target) : value;
+  },
+  set: (target, key, value) => Reflect.set(target, key, value, target),
+});
+
+const element = (...what) => Document.prototype.createElement.apply(document, what);
+
+function sheet() {
+  const rules = new CSSStyleSheet();
+  document.adoptedStyleSheets.push(rules);
+  const stand = element("span");
+  stand.hidden = true;
+  Object.defineProperty(stand, "textContent", { set: (text) => rules.replaceSync(text) });
+  stand.remove = () => {
+    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((one) => one !== rules);
+    Element.prototype.remove.call(stand);
+  };
+  return stand;
+}
+
+// xterm.js makes one style element with the document of the window, whatever it is given.
+function openStyled(screen, element) {
+  const { createElement } = styled;
+  document.createElement = createElement;
+  try {
+    screen.open(element);
+  } finally {
+    delete document.createElement;
+  }
+}
+
+// The colours of the page as they are now: a probe has what light-dark() comes to.
+function colours() {
+  const probe = document.body.appendChild(document.createElement("i"));
+  const value = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const theme = { background: value("--screen"), foreground: value("--ink"), cursor: value("--ink"), selectionBackground: value("--chosen") };
+  probe.remove();
+  return theme;
+}
+
+export class Terminal {
+  // node: the machine, kept up to date by the lab. onnews: output came; onstate: the state changed.
+  constructor(node, { onnews, onstate, fontSize }) {
+    Object.assign(this, { node, onnews, onstate, fontSize, state: "connecting", run: null, offset: 0 });
+    this.element = make("div", { class: "terminal", role: "group", "aria-label": T.consoleOf(node.name) });
+    this.wait = SOONEST;
+    this.ready = this._open();
+  }
+
+  async _open() {
+    const { Terminal: Screen, FitAddon, SearchAddon, WebglAddon } = await load();
+    if (this.disposed) return;
+    this.screen = new Screen({
+      documentOverride: styled,
+      fontSize: this.fontSize,
+      fontFamily: "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace",
+      scrollback: SCROLLBACK,
+      cursorBlink: false,
+      theme: colours(),
+      allowProposedApi: true,
+      macOptionIsMeta: true,
+    });
+    this.fitter = new FitAddon();
+    this.searcher = new SearchAddon();
+    this.screen.loadAddon(this.fitter);
+    this.screen.loadAddon(this.searcher);
+    this.Webgl = WebglAddon;
+    this.screen.onData((text) => this._type(text));
+    this.screen.attachCustomKeyEventHandler((event) => this._key(event));
+    this.onthemechange = () => (this.screen.options.theme = colours());
+    addEventListener("themechange", this.onthemechange);
+    this._connect();
+  }
+
+  // Show it, where its element is now; WebGL draws while it is seen, since browsers allow some sixteen contexts a page.
+  async show() {
+    await this.ready;
+    if (this.disposed || !this.element.isConnected) return;
+    if (!this.screen.element) openStyled(this.screen, this.element);
+    if (!this.webgl) {
+      try {
+        this.webgl = new this.Webgl();
+        this.webgl.onContextLoss(() => this._plain());
+        this.screen.loadAddon(this.webgl);
+      } catch {
+        this.webgl = null; // no WebGL here: elements draw it
+      }
+    }
+    this.fit();
+    this.observer ??= new ResizeObserver(() => this.fit());
+    this.observer.observe(this.element);
+  }
+
+  hide() {
+    this.observer?.disconnect();
+    this._plain();
+  }
+
+  _plain() {
+    this.webgl?.dispose();
+    this.webgl = null;
+  }
+
+  fit() {
+    if (this.element.offsetParent !== null) this.fitter.fit();
+  }
+
+  focus() {
+    this.ready.then(() => this.screen?.focus());
+  }
+
+  setFontSize(size) {
+    this.fontSize = size;
+    if (!this.screen) return;
+    this.screen.options.fontSize = size;
+    this.fit();
+  }
+
+  find(text, back = false) {
+    if (back) this.searcher.findPrevious(text);
+    else this.searcher.findNext(text);
+  }
+
+  _say(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.onstate?.(state);
+  }
+
+  // The lab has news of the machine, or the server is back: connect if that can work now.
+  nudge() {
+    if (this.disposed || this.socket || !this.screen) return;
+    clearTimeout(this.timer);
+    this.wait = SOONEST;
+    this._connect();
+  }
+
+  _connect() {
+    if (this.disposed || this.socket) return;
+    if (this.node.status === "stopped") return this._say("stopped");
+    this._say(this.state === "waiting" ? "waiting" : "connecting");
+    const from = this.run === null ? "" : `${this.run}:${this.offset}`;
+    const socket = new WebSocket(socketAt(`${vmPath(this.node)}/console?from=${from}`));
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.fresh = true; // nothing has come over this connection
+    socket.onmessage = ({ data }) => (typeof data === "string" ? this._told(JSON.parse(data)) : this._print(new Uint8Array(data)));
+    socket.onopen = () => {
+      this.wait = SOONEST;
+      this._say("open");
+    };
+    socket.onclose = (event) => {
+      this.socket = null;
+      if (this.disposed) return;
+      if (event.code === 4404) return this._say("gone");
+      if (this.node.status === "stopped" && event.code === 1000) return this._say("stopped");
+      this._say(event.code === 1000 ? "connecting" : "waiting");
+      this.timer = setTimeout(() => this._look(), this.wait);
+      this.wait = Math.min(this.wait * 2, LATEST);
+    };
+  }
+
+  // Whether it runs is not known for sure after a line broke: ask before connecting, so that a refusal is no riddle.
+  async _look() {
+    try {
+      const vm = await api.vm(this.node);
+      this.node.status = vm.status;
+      this._connect();
+    } catch (error) {
+      if (error.status === 404) return this._say("gone");
+      this._say("waiting");
+      this.timer = setTimeout(() => this._look(), this.wait);
+      this.wait = Math.min(this.wait * 2, LATEST);
+    }
+  }
+
+  // The server says where the bytes that follow belong.
+  _told({ run, offset }) {
+    if (this.run !== null && run !== this.run) this.screen.write("\r\n");
+    else if (this.run !== null && offset !== this.offset && this.fresh) this.screen.reset();
+    Object.assign(this, { run, offset, fresh: false, replay: this.offset !== offset || offset === 0 });
+  }
+
+  _print(bytes) {
+    if (this.fresh) {
+      if (this.printed) this.screen.reset(); // a server that does not number bytes sends all again
+      Object.assign(this, { fresh: false, replay: true });
+    }
+    this.printed = true;
+    this.offset += bytes.length;
+    // What a program asked its terminal long ago is not answered again.
+    const replay = this.replay;
+    this.replay = false;
+    if (replay) this.mute = (this.mute ?? 0) + 1;
+    this.screen.write(bytes, () => replay && (this.mute -= 1));
+    this.onnews?.();
+  }
+
+  _type(text) {
+    if (!this.mute && this.socket?.readyState === WebSocket.OPEN) this.socket.send(text);
+  }
+
+  _key(event) {
+    if (event.key === "F6") return false; // the page's: it leads out of here
+    if (event.type !== "keydown" || !event.ctrlKey || !event.shiftKey) return true;
+    if (event.code === "KeyC" && this.screen.hasSelection()) {
+      event.preventDefault();
+      copy(this.screen.getSelection());
+      return false;
+    }
+    return event.code !== "KeyV" && event.code !== "KeyC"; // the browser pastes
+  }
+
+  dispose() {
+    this.disposed = true;
+    clearTimeout(this.timer);
+    this.observer?.disconnect();
+    removeEventListener("themechange", this.onthemechange);
+    this.socket?.close();
+    this._plain();
+    this.screen?.dispose();
+    this.element.remove();
+  }
+}
+
+function copy(text) {
+  if (navigator.clipboard) return void navigator.clipboard.writeText(text).catch(() => {});
+  const area = make("textarea", { class: "away" }); // pages without TLS have no clipboard of their own
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
