@@ -39,13 +39,18 @@ class Tab:
         self.asked.append(request.url)
 
 
+def chromium() -> str:
+    """The path of the program."""
+    program = shutil.which("chromium")
+    assert program, "install Chromium; on Debian: apt-get install chromium"
+    return program
+
+
 @contextmanager
 def browsing() -> Iterator[Tab]:
     """Chromium with one empty tab."""
-    program = shutil.which("chromium")
-    assert program, "install Chromium; on Debian: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
         try:
             page = browser.new_page()
             page.set_default_timeout(DEADLINE * 1000)

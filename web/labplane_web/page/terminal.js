@@ -89,6 +89,7 @@ export class Terminal {
       theme: colours(),
       allowProposedApi: true,
       macOptionIsMeta: true,
+      screenReaderMode: true,
     });
     this.fitter = new FitAddon();
     this.searcher = new SearchAddon();

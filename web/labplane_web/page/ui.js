@@ -128,7 +128,7 @@ export function menu(x, y, items, label) {
     event.preventDefault();
     event.stopPropagation();
   };
-  document.body.append(list);
+  document.querySelector("main").append(list);
   const { width, height } = list.getBoundingClientRect();
   list.style.left = `${Math.max(4, Math.min(x, innerWidth - width - 4))}px`;
   list.style.top = `${Math.max(4, Math.min(y, innerHeight - height - 4))}px`;

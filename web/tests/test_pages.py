@@ -1,0 +1,156 @@
+"""What the pages are made of: their files, the API that they use, their policy, and whom they keep out: nobody."""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+import labplane_web.plugin
+from inprocess import own, settings
+from lab_page import LabPage, chromium_running, visitor
+from labplane.kernel import Kernel
+from labplane.plugins.loading import installed
+from support import Server, running
+
+PAGE = Path(labplane_web.plugin.PAGE)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium_running() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("pages") / "projects") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def project(server: Server) -> str:
+    """A lab of two linked PCs, of which one runs."""
+    project = server.project(name="Seen by all")
+    vms = [server.vm(project, name=f"PC{number}") for number in (1, 2)]
+    ends = [{"vm_id": vm.rpartition("/")[2]} for vm in vms]
+    assert server.http.post(f"{project}/links", json={"ends": ends}).status_code == 201
+    assert server.http.post(f"{vms[0]}/start").status_code == 204
+    return project
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong, one line for each rule."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(server: Server, project: str, browser: Browser, scheme: str) -> None:
+    with visitor(browser) as lab:
+        lab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        lab.open(server)
+        lab.page.locator(".small rect").first.wait_for()
+        assert violations(lab.page) == []
+        lab.page.get_by_role("button", name="More for Seen by all").click()
+        assert violations(lab.page) == []
+        lab.page.keyboard.press("Escape")
+        lab.open(server, project)
+        lab.console("PC1")
+        assert violations(lab.page) == []
+        lab.page.get_by_role("button", name="Add a PC with settings").click()
+        assert violations(lab.page) == []
+        lab.page.keyboard.press("Escape")
+        lab.page.mouse.click(*lab.middle("PC2"), button="right")
+        assert violations(lab.page) == []
+        assert lab.complaints == []  # the policy of the page was kept to, consoles included
+
+
+def test_a_phone_shows_the_lab_and_its_machines(server: Server, project: str, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 780}, has_touch=True)
+    lab = LabPage(context.new_page())
+    lab.open(server, project)
+    expect(lab.nodes).to_have_count(2)
+    x, y = lab.middle("PC1")
+    lab.page.touchscreen.tap(x, y)
+    expect(lab.page.locator(".details h3")).to_have_text("PC1")
+    assert lab.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(lab.page) == []
+    context.close()
+
+
+def test_a_lab_that_is_not_open_is_told_as_the_server_tells_it(server: Server, browser: Browser) -> None:
+    with visitor(browser) as lab:
+        lab.page.goto(f"{server.url}/labs/00000000-0000-4000-8000-000000000000")
+        expect(lab.page.locator("#empty")).to_contain_text(
+            "There is no open project 00000000-0000-4000-8000-000000000000"
+        )
+        assert [line for line in lab.complaints if "404" not in line] == []
+
+
+def test_the_document_of_the_api_has_every_route_that_the_pages_use(server: Server) -> None:
+    paths = [re.sub(r"{\w+}", "{}", path) for path in server.http.get("/v1/openapi.json").json()["paths"]]
+    routes = (PAGE / "api.js").read_text()
+    assert "fetch(" in routes
+    for other in sorted(PAGE.glob("*.js")):
+        assert other.name == "api.js" or "fetch(" not in other.read_text(), other.name
+    places = re.findall(r'(?:json|request)\("\w+", ("[^"]+"|`[^`]+`|project\(id\)|vmPath\(vm\))', routes)
+    assert len(places) == len(re.findall(r'(?:json|request)\("', routes))
+    assert len(places) > 15
+    known = {
+        "project(id)": "v1/projects/{}",
+        "vmPath(vm)": "v1/projects/{}/vpcs/vms/{}",
+        "kind": "vpcs",
+        "action": "start",
+    }
+    for place in places:
+        path = place.strip('"`') if place.startswith(('"', "`")) else f"${{{place}}}"
+        path = re.sub(r"\${([^}]+)}", lambda found: known.get(found[1], "{}"), path)
+        assert f"/{path}" in paths, place
+
+
+def test_every_file_is_served_with_its_type_and_the_policy(server: Server) -> None:
+    parts = [*PAGE.glob("*.js"), *PAGE.glob("*.css"), *labplane_web.plugin.VENDOR.glob("*.js")]
+    assert {"lab.js", "xterm.js"} < {part.name for part in parts}
+    for part in parts:
+        reply = server.http.get(f"/web/{part.name}")
+        assert (reply.status_code, reply.content) == (200, part.read_bytes()), part.name
+        assert "default-src 'none'" in reply.headers["content-security-policy"]
+        assert re.search(r"^import .*(https?:)?//", part.read_text()[:2000], re.MULTILINE) is None
+    assert server.http.get("/web/plugin.py").status_code == 404
+
+
+def test_no_file_of_ours_is_long() -> None:
+    for path in PAGE.iterdir():
+        assert len(path.read_text().splitlines()) <= 350, path.name
+
+
+def test_what_is_not_built_is_left_out_and_the_server_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labplane_web.plugin, "VENDOR", tmp_path / "nothing")
+    web = [one for one in installed() if one.distribution == "labplane-web"]
+    lab = Kernel(settings(tmp_path), [*own(), *web])
+    [report] = [report for report in lab.plugins.reports if report.state != "active"]
+    assert (report.name, report.state) == ("web", "failed")
+    assert "was not built whole" in (report.error or "")
+    assert [route.yields for route in lab.routes.routes if route.path == "/"] == [True]
+
+
+def test_the_lock_file_has_hashes_and_names_no_registry() -> None:
+    lock = json.loads((Path(__file__).parents[1] / "package-lock.json").read_text())
+    packages = {name: one for name, one in lock["packages"].items() if name}
+    assert len(packages) >= 4
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
+
+
+def test_the_licences_of_what_npm_brought_are_with_it() -> None:
+    licences = (labplane_web.plugin.VENDOR / "LICENSES.txt").read_text()
+    for package in json.loads((Path(__file__).parents[1] / "package.json").read_text())["dependencies"]:
+        assert f"{package} " in licences
+    assert licences.count("Permission is hereby granted") >= 4
+    assert distribution("labplane-web").version
