@@ -1,11 +1,14 @@
 """Memory and descriptors that clients can make a server keep, measured."""
 
 import contextlib
+import itertools
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 
 import pytest
+import trustme
 
 from greedy import open_files, resident
 from support import DEADLINE, Server, running, until
@@ -174,3 +177,88 @@ def test_a_crowd_that_does_not_leave_when_refused_takes_no_more_than_twice_its_p
         finally:
             for client in crowd:
                 client.close()
+
+
+HANDSHAKE_SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def encrypted(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Server]:
+    """A server with TLS, on either event loop, with few connections."""
+    root = tmp_path_factory.mktemp("encrypted")
+    (root / "asyncio").mkdir()
+    (root / "asyncio" / "uvloop.py").write_text("raise ImportError")
+    environment = {"PYTHONPATH": str(root / "asyncio")} if request.param == "asyncio" else {}
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(root / "lab.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    (root / "labplane.toml").write_text(
+        f'max_connections = 20\nhead_seconds = {HANDSHAKE_SECONDS}\ncertfile = "{root}/lab.pem"\n'
+    )
+    options = ("--config", str(root / "labplane.toml"))
+    with running(root / "projects", *options, environment=environment, verify=trusting) as server:
+        yield server
+
+
+def test_tls_handshakes_that_never_end_are_limited_in_number_and_time(encrypted: Server) -> None:
+    hellos = itertools.cycle((b"", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\n\r\n"))
+    before = open_files(encrypted)
+    crowd: list[socket.socket] = []
+    try:
+        for _ in range(100):
+            crowd.append(socket.create_connection(("127.0.0.1", encrypted.port), DEADLINE))
+            with contextlib.suppress(ConnectionError):
+                crowd[-1].sendall(next(hellos))
+        # Before the time of a handshake is over, which would end all of them.
+        until(lambda: open_files(encrypted) <= before + 20, "the refusal of all but 20", HANDSHAKE_SECONDS - 1)
+        for client in crowd:
+            with contextlib.suppress(ConnectionResetError):
+                while client.recv(4096):
+                    pass
+        until(lambda: open_files(encrypted) <= before, "the end of the handshakes")
+    finally:
+        for client in crowd:
+            client.close()
+    assert encrypted.http.get("/v1/version").status_code == 200
+    assert "Traceback" not in encrypted.log
+    assert "never retrieved" not in encrypted.log
+
+
+def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(
+    encrypted: Server, authority: trustme.CA
+) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    for _ in range(20):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", encrypted.port), DEADLINE) as line:
+            with pytest.raises(ssl.SSLWantReadError):
+                client.do_handshake()
+            line.sendall(outgoing.read())
+            while True:
+                incoming.write(came := line.recv(65536))
+                assert came, "the server hung up"
+                try:
+                    client.do_handshake()
+                except ssl.SSLWantReadError:
+                    line.sendall(outgoing.read())
+                    continue
+                break
+            client.write(VERSION)
+            line.sendall(outgoing.read())
+            answer = b""
+            while b"1.3.dev1" not in answer:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    answer += client.read(65536)
+                    continue
+                incoming.write(more := line.recv(65536))
+                assert more, "the server hung up"
+        assert answer.startswith(b"HTTP/1.1 200")

@@ -27,6 +27,7 @@ from labplane.server.connections import Connection
 from labplane.server.limits import ConnectionCount, Limits
 from labplane.server.listening import address, file_of, listen
 from labplane.server.logs import set_up_logging
+from labplane.server.tls import Handshake, context
 from labplane.server.websocket import WebSocketConnection
 from labplane.settings import Settings, SettingsError, expanded
 
@@ -60,6 +61,9 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
     lab.read_settings = read
     limits = _limits(settings)
     count = ConnectionCount(limits)
+    http: Any = partial(Connection, limits, count)
+    if settings.certfile is not None:
+        http = partial(Handshake, limits, count, context(settings.certfile, settings.keyfile), http)
     config = uvicorn.Config(
         make_app(lab, _token(settings), started=True),
         lifespan="on",
@@ -71,16 +75,11 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
-        http=cast(Any, partial(Connection, limits, count)),
+        http=http,
         ws=cast(Any, partial(WebSocketConnection, limits, count)),
         ws_max_size=settings.max_frame,
-        ssl_certfile=settings.certfile,
-        ssl_keyfile=settings.keyfile,
     )
-    try:
-        config.load()
-    except OSError as error:  # of which ssl's errors are some
-        raise SettingsError(f"'certfile', 'keyfile': {settings.certfile} cannot be used: {error}") from None
+    config.load()
     server = _Server(config, lab)
 
     def stop() -> None:
