@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ class Child:
 async def child(cwd: Path, *command: str, **more: Any) -> AsyncIterator[Child]:
     terminals = Terminals()
     one = Child(terminals)
-    one.process = await terminals.spawn(command, cwd=cwd, on_output=one.printed, on_exit=one.ends.append, **more)
     try:
+        one.process = await terminals.spawn(command, cwd=cwd, on_output=one.printed, on_exit=one.ends.append, **more)
         yield one
-    finally:
         terminals.kill_all()
         await one.wait()
+    finally:
+        await terminals.end()
 
 
 def alive(pid: int) -> bool:
@@ -59,3 +60,14 @@ def gone(pid: int) -> None:
     while alive(pid):
         assert time.monotonic() < end, f"{pid} still runs"
         time.sleep(0.005)
+
+
+def output_of(command: Sequence[str], cwd: Path, **more: Any) -> bytes:
+    """All that `command` prints until it ends."""
+
+    async def main() -> bytes:
+        async with child(cwd, *command, **more) as one:
+            await one.wait()
+            return one.output
+
+    return asyncio.run(main())

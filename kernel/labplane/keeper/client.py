@@ -1,0 +1,225 @@
+"""`Keeper`: a keeper or an engine as the server sees it. It is started when needed, found again, and outlived."""
+
+import asyncio
+import errno
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from labplane.keeper import starting
+from labplane.keeper.connection import Connection, Lost
+from labplane_keeper.visiting import kill_group
+
+log = logging.getLogger("labplane")
+
+LINGER = 60.0
+RETRIES = 5
+ACKNOWLEDGED_AFTER = 0.1
+
+
+class Follower(Protocol):
+    """Whoever follows a run: its output, byte for byte, and its end."""
+
+    def printed(self, data: bytes) -> None: ...
+
+    def ended(self, status: int | None) -> None:
+        """`status` as in subprocess; None when nobody knows, since the keeper has died and the run with it."""
+
+    def complained(self, text: str) -> None: ...
+
+
+class _Followed:
+    def __init__(self, follower: Follower, pid: int, started: int, offset: int) -> None:
+        self.follower, self.pid, self.started, self.offset = follower, pid, started, offset
+
+
+Key = tuple[str, int]
+
+
+class Keeper:
+    """The keeper of `directory`, or, without one, a keeper of our own that ends with us.
+
+    start: starts the program and returns its pid; it is called in a thread with the directory.
+    """
+
+    def __init__(
+        self, directory: Path | None, start: Callable[[Path], int] | None = None, role: str = "server"
+    ) -> None:
+        self._directory = directory
+        self._bound = directory is None
+        self._start = start or (lambda place: starting.start(place, LINGER, self._bound))
+        self._role = role
+        self._connection: Connection | None = None
+        self._instance = ""
+        self._pid = 0
+        self._followed: dict[Key, _Followed] = {}
+        self._opening = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def hello(self) -> dict[str, Any]:
+        """What the program says of itself; empty when none is there."""
+        return self._connection.hello if self._connection is not None and not self._connection.closed else {}
+
+    async def find(self) -> bool:
+        """Connect to the program if it is there; False when it is not."""
+        try:
+            await self._connected(may_start=False)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+    async def ask(self, op: str, data: bytes = b"", descriptors: Sequence[int] = (), **members: Any) -> dict[str, Any]:
+        """The reply to a request, which is repeated when the program was replaced or died meanwhile. Raises OSError."""
+        for _ in range(RETRIES):
+            connection = await self._connected()
+            try:
+                return await connection.ask(op, data, descriptors, **members)
+            except Lost:
+                continue
+            except OSError as error:
+                if error.errno != errno.ESHUTDOWN or self._closed:
+                    raise
+                await connection.lost.wait()  # it is about to be replaced, or has been told to end
+        raise Lost(f"The keeper of {self._directory} ends again and again; its log there says why.")
+
+    def tell(self, op: str, data: bytes = b"", **members: Any) -> None:
+        """Make a request without a reply; nothing happens while the program is not there."""
+        if self._connection is not None:
+            self._connection.tell(op, data, **members)
+
+    def follow(self, run: dict[str, Any], follower: Follower, offset: int = 0) -> None:
+        """Tell `follower` of `run` all that it prints from `offset` on, and its end; then it may be forgotten.
+
+        Of a run that is yet to be started there are only id and generation. Its output has to be asked for, with
+        `read`, unless it is started with that.
+        """
+        key = run["id"], run["generation"]
+        self._followed[key] = _Followed(follower, run.get("pid", 0), run.get("started", 0), offset)
+
+    def is_started(self, run: dict[str, Any]) -> None:
+        """Take note of the process of a run that was followed before it was started."""
+        if (one := self._followed.get((run["id"], run["generation"]))) is not None:
+            one.pid, one.started = run["pid"], run["started"]
+
+    def unfollow(self, run: dict[str, Any]) -> None:
+        """Tell nobody of `run` any more."""
+        self._followed.pop((run["id"], run["generation"]), None)
+
+    async def quit(self, patience: float = 0.0, wait: float = 5.0) -> None:
+        """End the program and all that it runs, and wait until it has ended. The followers are told."""
+        self._closed = True
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        connection.tell("quit", patience=patience)
+        deadline = time.monotonic() + patience + wait
+        while not connection.closed and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        connection.close()
+        if self._pid:
+            await asyncio.to_thread(starting.reap, self._pid, wait=True)
+
+    def close(self) -> None:
+        """Leave the program and all that it runs as they are."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _connected(self, *, may_start: bool = True) -> Connection:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        async with self._opening:
+            if self._connection is not None and not self._connection.closed:
+                return self._connection
+            if self._directory is None:
+                if not may_start:
+                    raise FileNotFoundError("There is no keeper.")
+                self._directory = Path(tempfile.mkdtemp(prefix="labplane-"))
+            try:
+                connection = await self._greet()
+            except (FileNotFoundError, ConnectionRefusedError):
+                self._all_are_gone()
+                if not may_start or self._closed:
+                    raise
+                self._pid = await asyncio.to_thread(self._start, self._directory)
+                connection = await self._greet()
+            await self._take_up(connection)
+            self._connection = connection
+            return connection
+
+    async def _greet(self) -> Connection:
+        assert self._directory is not None  # noqa: S101 - `_connected` has made one
+        connection = Connection(starting.connected(self._directory), self._role, self._event, self._lost)
+        await connection.ready()
+        return connection
+
+    async def _take_up(self, connection: Connection) -> None:
+        """Follow on from where we were those that are there, and take note of the end of those that are not."""
+        instance = connection.hello["instance"]
+        if instance != self._instance:
+            self._all_are_gone()
+        self._instance = instance
+        if not self._followed:
+            return
+        there = {(run["id"], run["generation"]) for run in (await connection.ask("list"))["runs"]}
+        for key, one in list(self._followed.items()):
+            if key in there:
+                members: dict[str, Any] = {"id": key[0], "generation": key[1], "from": one.offset}
+                connection.tell("read", **members)
+            elif one.pid:
+                self._is_gone(key)
+
+    def _all_are_gone(self) -> None:
+        """The program that ran them has died, and its terminals with it; who does not heed that is killed."""
+        for key in list(self._followed):
+            if (one := self._followed[key]).pid:
+                kill_group(one.pid, one.started)
+                self._is_gone(key)
+
+    def _is_gone(self, key: Key) -> None:
+        self._followed.pop(key).follower.ended(None)
+
+    def _lost(self) -> None:
+        if self._pid:
+            starting.reap(self._pid)
+        if self._closed:
+            self._all_are_gone()
+            return
+        task = asyncio.ensure_future(self._find_again())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _find_again(self) -> None:
+        """Connect again, at once, so that nothing is missed; a program that has died is started again when needed."""
+        try:
+            await self._connected(may_start=False)
+        except (FileNotFoundError, ConnectionRefusedError):
+            log.error("The keeper in %s has ended, and all that it ran with it.", self._directory)
+        except OSError as error:
+            log.error("The keeper in %s cannot be reached: %s", self._directory, error)
+
+    def _event(self, event: dict[str, Any], data: bytes) -> None:
+        key = event["id"], event["generation"]
+        one = self._followed.get(key)
+        if one is None:
+            return
+        if event["event"] == "output":
+            data = data[max(0, one.offset - event["offset"]) :]  # what we had before
+            one.offset = max(one.offset, event["offset"]) + len(data)
+            if data:
+                one.follower.printed(data)
+        elif event["event"] == "exit":
+            del self._followed[key]
+            one.follower.ended(event["status"])
+            asyncio.get_running_loop().call_later(ACKNOWLEDGED_AFTER, self._forget, key)
+        elif event["event"] == "complaint":
+            one.follower.complained(event["text"])
+
+    def _forget(self, key: Key) -> None:
+        """Acknowledge an end, which is written down by now."""
+        self.tell("forget", id=key[0], generation=key[1])

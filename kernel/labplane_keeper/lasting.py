@@ -1,0 +1,124 @@
+"""What outlasts the program: all of it, when a newer one takes its place; at its end, how runs ended."""
+
+import errno
+import json
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from labplane_keeper import SCHEMA
+from labplane_keeper.clients import Client, Frame, failure
+from labplane_keeper.runs import restored
+from labplane_keeper.visiting import STARTED, boot_id
+
+if TYPE_CHECKING:
+    from labplane_keeper.keeper import Keeper
+
+
+def save(keeper: "Keeper") -> int:
+    """A descriptor, to be inherited, of a file in memory with the state of the keeper."""
+    now = time.monotonic()
+    numbers = {"schema": SCHEMA, "lock": keeper.lock, "listener": keeper.listener.fileno()}
+    runs = [run.saved() for run in keeper.runs.values() if run.pid]
+    kill_in = [[run.id, max(0.0, at - now)] for run, at in keeper.kill_at.items()]
+    state = {**numbers, "instance": keeper.instance, "oom": keeper.oom, "runs": runs, "kill_in": kill_in}
+    file = os.memfd_create("keeper", 0)
+    with open(file, "wb", closefd=False) as memory:
+        memory.write(json.dumps(state).encode())
+    return file
+
+
+def record(keeper: "Keeper") -> None:
+    """Write down what runs, for whoever finds this keeper killed."""
+    if keeper.changed:
+        keeper.changed = False
+        text = json.dumps({"boot": boot_id(), "runs": [[run.pid, run.started] for run in keeper.by_pid.values()]})
+        with suppress(OSError):
+            file = os.open(STARTED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=keeper.at)
+            os.ftruncate(file, os.write(file, text.encode()))
+            os.close(file)
+
+
+def checked(keeper: "Keeper", status: int) -> None:
+    """Take note of how the newer program found our state."""
+    if keeper.check is None:
+        return
+    _, client, frame, program = keeper.check
+    keeper.check = None
+    if status == 0:
+        keeper.upgrade = (client, frame, program)
+        return
+    text = f"The newer keeper cannot go on from the state of this one (its check ended with {status}); this one stays."
+    keeper.reply(client, frame, failure(OSError(errno.EPROTO, text)))
+
+
+def go_on_as(keeper: "Keeper", client: Client, frame: Frame, program: list[str]) -> None:
+    """Become the newer program. Connections end with this one; their clients connect again and miss nothing."""
+    if keeper.clients.get(client.end.fileno()) is client:
+        client.send({"reply": frame[0].get("seq")})
+        keeper.pump(client)
+    kept = [one for run in keeper.runs.values() for one in run.descriptors]
+    for descriptor in (keeper.lock, keeper.listener.fileno(), *kept):
+        os.set_inheritable(descriptor, True)
+    more = (keeper.directory, str(keeper.linger), str(int(keeper.bound)), str(save(keeper)))
+    os.execve(program[0], [*program, *more], {})  # noqa: S606 - there is no shell to it
+
+
+def check(descriptor: int) -> None:
+    """Raise unless this program can go on from the state in that file."""
+    for run in _read(descriptor)["runs"]:
+        restored(run)
+
+
+def resume(keeper: "Keeper", descriptor: int) -> None:
+    """Go on from the state in that file; the descriptors that it names are this program's."""
+    for inherited in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if int(inherited) > 2:
+                os.set_inheritable(int(inherited), False)
+    state = _read(descriptor)
+    os.close(descriptor)
+    keeper.instance, keeper.oom = state["instance"], state["oom"]
+    keeper.begin(state["lock"], state["listener"])
+    keeper.runs = {run.id: run for run in map(restored, state["runs"])}
+    for run in keeper.runs.values():
+        if run.status is None:
+            keeper.by_pid[run.pid] = keeper.masters[run.master] = run
+            keeper.watch(run)
+    now = time.monotonic()
+    keeper.kill_at = {keeper.runs[name]: now + left for name, left in state["kill_in"]}
+    keeper.reap()
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    with open(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        state: dict[str, Any] = json.load(file)
+    if state["schema"] != SCHEMA:
+        raise ValueError(f"the state has the schema {state['schema']}; this keeper reads {SCHEMA}")
+    return state
+
+
+def recall(keeper: "Keeper") -> None:
+    """Take up what an earlier keeper has left."""
+    with suppress(OSError, ValueError, KeyError):
+        with open(os.open("ended", os.O_RDONLY, dir_fd=keeper.at)) as file:
+            keeper.runs = {run.id: run for run in map(restored, json.load(file))}
+        os.unlink("ended", dir_fd=keeper.at)
+
+
+def leave(keeper: "Keeper") -> None:
+    """Let go of the directory."""
+    ended = [] if keeper.quitting else [run.saved() for run in keeper.runs.values()]
+    with suppress(OSError):
+        if ended:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with open(os.open("ended", flags, 0o600, dir_fd=keeper.at), "w") as file:
+                json.dump(ended, file)
+        os.unlink("socket", dir_fd=keeper.at)
+        if keeper.bound:
+            for name in ("lock", "log", STARTED):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=keeper.at)
+            os.rmdir(keeper.directory)

@@ -1,0 +1,138 @@
+"""The clients of a keeper: who gets in, their requests, and when the last server left."""
+
+import errno
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from labplane_keeper import OLDEST, PROTOCOL, SCHEMA, VERSION
+from labplane_keeper.clients import Client, Frame, failure
+from labplane_keeper.runs import Run
+from labplane_keeper.visiting import boot_id
+
+Request = Callable[[Any, Client, Frame], dict[str, Any] | None]
+
+
+class Clients(ABC):
+    """The clients of one keeper.
+
+    requests: what they may ask for, by name.
+    bound:    whether the keeper ends with the last server.
+    alone_since: when the last server left, None while one is there.
+    """
+
+    listener: socket.socket
+
+    def __init__(self, requests: Mapping[str, Request], bound: bool) -> None:
+        self.instance = os.urandom(8).hex()
+        self.bound = bound
+        self.clients: dict[int, Client] = {}
+        self.alone_since: float | None = time.monotonic()
+        self.epoll = select.epoll()
+        self._requests = requests
+
+    @abstractmethod
+    def quit(self, patience: float) -> None:
+        """End all that runs, then the program."""
+
+    def accept(self) -> None:
+        try:
+            end, _ = self.listener.accept()
+        except OSError:
+            return
+        pid, uid, _ = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid not in (0, os.geteuid()) or is_below(pid):
+            end.close()
+            return
+        end.setblocking(False)
+        client = self.clients[end.fileno()] = Client(end)
+        self.epoll.register(end.fileno(), select.EPOLLIN)
+        numbers = {"protocol": PROTOCOL, "oldest": OLDEST, "version": VERSION, "schema": SCHEMA, "pid": os.getpid()}
+        client.send({"hello": "keeper", **numbers, "instance": self.instance, "boot": boot_id()})
+
+    def hear(self, client: Client) -> None:
+        try:
+            there = client.receive()
+            for frame in client.frames():
+                self._answer(client, frame)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print("a client is hung up:", repr(error), file=sys.stderr, flush=True)
+            there = False
+        if not there:
+            self._hang_up(client)
+
+    def _answer(self, client: Client, frame: Frame) -> None:
+        message = frame[0]
+        if client.role is None:
+            if message["protocol"] < OLDEST:
+                raise ValueError(f"it speaks the protocol {message['protocol']} at best")
+            client.role = message["hello"]
+            if client.role == "server":
+                self.alone_since = None
+            return
+        try:
+            request = self._requests.get(message["op"])
+            if request is None:
+                raise OSError(errno.ENOSYS, f"The keeper does not know {message['op']!r}.")
+            if len(frame[2]) < message.get("descriptors", 0):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            members = request(self, client, frame)
+        except OSError as error:
+            members = failure(error)
+        except Exception as error:  # whatever a request has in it
+            members = failure(OSError(errno.EINVAL, f"{type(error).__name__}: {error}"))
+        if members is not None:
+            self.reply(client, frame, members)
+
+    def reply(self, client: Client, frame: Frame, members: dict[str, Any]) -> None:
+        """Answer a request, and close what came with it."""
+        message, _, fds = frame
+        for descriptor in fds:
+            os.close(descriptor)
+        if "seq" in message and self.clients.get(client.end.fileno()) is client:
+            client.send({"reply": message["seq"], **members})
+
+    def complain(self, run: Run, text: str) -> None:
+        for client in self.clients.values():
+            if client.role == "server":
+                client.send({"event": "complaint", "id": run.id, "generation": run.generation, "text": text})
+
+    def pump(self, client: Client) -> None:
+        try:
+            client.pump()
+        except OSError:
+            self._hang_up(client)
+            return
+        if client.writes != client.waits:
+            client.writes = client.waits
+            self.epoll.modify(client.end.fileno(), select.EPOLLIN | (select.EPOLLOUT if client.waits else 0))
+
+    def _hang_up(self, client: Client) -> None:
+        if self.clients.pop(client.end.fileno(), None) is None:
+            return
+        client.close()
+        if client.role == "server" and not any(one.role == "server" for one in self.clients.values()):
+            self.alone_since = time.monotonic()
+            if self.bound:
+                self.quit(0.0)
+
+
+def is_below(pid: int) -> bool:
+    """Whether that process was started by an emulator, as all that stay children of the subreaper; or is gone.
+
+    An emulator must not reach the keeper, which would start anything for it, unconfined.
+    """
+    own = os.getpid()
+    while pid not in (0, 1, own):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+    return pid == own
