@@ -334,7 +334,7 @@ def test_whatever_the_plugins_use_of_the_lab_is_in_the_reference() -> None:
     section = PAGES["drivers.md"].partition("\n## `Lab`\n")[2]
     sources = [path for path in (TREE / "plugins").rglob("*.py") if "lab." in path.read_text()]
     used = {name for path in sources for name in re.findall(r"\blab\.(?:\w+\.)?(\w+)", path.read_text())}
-    assert used > {"project_dir", "at_end", "lease", "comes_free"}
+    assert used > {"project_dir", "at_end", "lease"}
     settings = {"local", "projects_path", "console_host"}
     assert [
         name

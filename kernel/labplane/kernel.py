@@ -149,6 +149,10 @@ class Kernel(Lab):
             except LabError:
                 if self.settings.strict or owner.distribution == OWN_DISTRIBUTION:
                     raise
+        try:
+            await self.terminals.begin()
+        except OSError as error:
+            log.error("The keeper of an earlier server cannot be reached, and no program be started: %s", error)
 
     async def end(self) -> None:
         """Await the enders of plugins (`at_end`), then remove every VM; programs that do not end in time are killed."""
@@ -168,7 +172,7 @@ class Kernel(Lab):
         finally:
             self.events.close()
             self.supervisor.unwatch()
-            self.terminals.kill_all()
+            await self.terminals.end()
             self.udp.close()
             self.consoles.close()
 

@@ -118,6 +118,12 @@ class Settings:
     )
     max_requests: int = setting(1000, "HTTP requests at once, streams included; beyond it 503")
     max_viewers: int = setting(64, "viewers of one console at once, from its VM's next start on", reload=True)
+    console_memory: int = setting(
+        16 * 1024,
+        "bytes of each console that outlast the server; the first to go are the oldest",
+        minimum=4096,
+        maximum=_MIB,
+    )
     max_vms: int = setting(1000, "VMs of one project", reload=True)
     head_seconds: int = setting(20, "after that a request whose head is not complete is refused (408)")
     stall_seconds: int = setting(60, "after that a client that sends or reads nothing more is hung up")

@@ -1,4 +1,4 @@
-"""What a program needs, and a thread that, thanks to Landlock, can do no more than that; nor can its children.
+"""What a program needs, and the Landlock ruleset that keeps it and its children from all else.
 
 Landlock confines files since Linux 5.13, TCP since 6.7, signals and abstract Unix sockets since 6.12. Facts: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -13,11 +13,9 @@ from pathlib import Path
 
 SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_LANDLOCK_ADD_RULE = 445
-SYS_LANDLOCK_RESTRICT_SELF = 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 LANDLOCK_RULE_NET_PORT = 2
-PR_SET_NO_NEW_PRIVS = 38
 
 EXECUTE, WRITE_FILE, READ_FILE = 1 << 0, 1 << 1, 1 << 2
 CHANGE_DIRECTORY = sum(1 << bit for bit in range(4, 13))  # to remove and to make anything in it
@@ -76,21 +74,21 @@ def version() -> int:
     return max(0, int(found))
 
 
-def confine(needs: Needs) -> None:
-    """Keep the calling thread and its children from now on from all but `needs`, and from gaining privileges.
+def ruleset(needs: Needs) -> int:
+    """A descriptor of what keeps a thread and its children from all but `needs`, see LANDLOCK_RESTRICT_SELF.
 
-    It cannot be undone. Capabilities are not dropped here. A program's loader must be executable too, see
-    `programs.closure`; it is a way out, as far as reading goes, for a program that can be told to execute the loader
-    with arguments, not for one that hands commands to a shell. Raises OSError when the kernel refuses.
+    A program's loader must be executable too, see `programs.closure`; it is a way out, as far as reading goes, for a
+    program that can be told to execute the loader with arguments, not for one that hands commands to a shell. Raises
+    OSError when the kernel refuses.
     """
-    handled = sum(rights for since, rights in SINCE.items() if since <= version())
+    handled = _handled()
     attributes = struct.pack("=Q", handled)
     if version() >= TCP_SINCE:
         attributes += struct.pack("=Q", BIND_TCP | CONNECT_TCP)
     if version() >= SCOPES_SINCE:
         attributes += struct.pack("=Q", SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
     size = ctypes.c_size_t(len(attributes))
-    ruleset = _call(SYS_LANDLOCK_CREATE_RULESET, attributes, size, ctypes.c_uint(0))
+    rules = _call(SYS_LANDLOCK_CREATE_RULESET, attributes, size, ctypes.c_uint(0))
     try:
         for paths, rights in (
             (needs.executes, EXECUTE | READ_FILE),
@@ -98,20 +96,24 @@ def confine(needs: Needs) -> None:
             ((*map(Path, DEVICES), *needs.writes), handled & ~EXECUTE),
         ):
             for path in dict.fromkeys(paths):
-                _allow(ruleset, path, rights & handled)
+                _allow(rules, path, rights & handled)
         if version() >= TCP_SINCE:
             for ports, right in ((needs.connects, CONNECT_TCP), (needs.listens, BIND_TCP)):
                 for port in set(ports):
-                    _add_rule(ruleset, LANDLOCK_RULE_NET_PORT, struct.pack("=QQ", right, port))
-        gain_no_privileges()
-        _call(SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
-    finally:
-        os.close(ruleset)
+                    _add_rule(rules, LANDLOCK_RULE_NET_PORT, struct.pack("=QQ", right, port))
+    except BaseException:
+        os.close(rules)
+        raise
+    return rules
 
 
-def gain_no_privileges() -> None:
-    """Keep the calling thread and its children from what a set-user-ID program or one with capabilities would gain."""
-    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+def of_a_terminal() -> int:
+    """The rights that a program has on its terminal."""
+    return _handled() & OF_FILES & ~EXECUTE
+
+
+def _handled() -> int:
+    return sum(rights for since, rights in SINCE.items() if since <= version())
 
 
 @functools.cache

@@ -1,7 +1,10 @@
 """The keys on which a terminal itself acts, instead of passing them to its program."""
 
+import functools
+import os
 import termios
 from collections.abc import Collection
+from typing import Any
 
 FLOW = {"start", "stop"}
 NONE = b"\0"  # _POSIX_VDISABLE of Linux: no key
@@ -25,6 +28,19 @@ KEYS = {
     "eol2": termios.VEOL2,
     "swtch": termios.VSWTC,
 }
+
+
+@functools.cache
+def modes(keys: frozenset[str]) -> list[Any]:
+    """The modes of a terminal that acts on `keys` alone, as tcsetattr takes them, in JSON types. See `act_only_on`."""
+    master, slave = os.openpty()
+    try:
+        act_only_on(keys, slave)
+        *flags, characters = termios.tcgetattr(slave)
+    finally:
+        os.close(master)
+        os.close(slave)
+    return [*flags, [one if isinstance(one, int) else one[0] for one in characters]]
 
 
 def act_only_on(keys: Collection[str], terminal: int) -> None:

@@ -71,6 +71,7 @@ class Session:
         self._was_denied = False
         self._log_path = log
         self._log: LogFile | None = None
+        self._logs = True
         self._typed = typed
         self._on_exit = on_exit
         self._complain = complain
@@ -91,13 +92,10 @@ class Session:
         was_denied = self._was_denied or any(words in self.last_words for words in DENIALS)
         return f" {CONFINED}" if self._is_confined and was_denied else ""
 
-    def open_log(self) -> None:
-        """Begin the log."""
-        self._log = LogFile(self._log_path, self._complain)
-
     def run(self, running: Running) -> None:
         """Put `running` behind the console: it gets the bytes that viewers type, and is stopped with the session."""
         self.running = running
+        self._begin_log()
 
     async def spawn(
         self,
@@ -111,14 +109,24 @@ class Session:
         limits: Mapping[int, int],
         timer_slack: float = 0.0,
         sigpipe: bool = True,
+        name: str | None = None,
+        note: Any = None,
     ) -> Process:
-        """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails."""
+        """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails.
+
+        Its keeper writes the log.
+        """
         self._is_confined = needs is not None
+        self._logs = False
         try:
             self.process = await terminals.spawn(
                 command,
                 cwd=cwd,
                 on_output=self.printed,
+                log=self._log_path,
+                complain=lambda text: self._complain(f"{self._log_path.parent}/{text}"),
+                name=name,
+                note=note,
                 on_exit=self.ended,
                 needs=needs,
                 user=user,
@@ -136,6 +144,7 @@ class Session:
     def printed(self, data: bytes) -> None:
         """Show `data` on the console and write it to the log. To be called on the event loop."""
         self.last_words = (self.last_words + data)[-LAST_WORDS:]
+        self._begin_log()
         if self._log is not None:
             self._log.write(data)
         self.console.feed(data)
@@ -157,6 +166,10 @@ class Session:
         """Close, and return when the viewers have read the last of it and left."""
         await self.close()
         await self.console.empty()
+
+    def _begin_log(self) -> None:
+        if self._logs and self._log is None:
+            self._log = LogFile(self._log_path, self._complain)
 
     def _type(self, data: bytes) -> None:
         if self.running is not None:

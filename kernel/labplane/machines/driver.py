@@ -188,7 +188,6 @@ class ConsoleDriver(Driver):
             most_viewers=self.lab.settings.max_viewers,
             keepalive=self.lab.settings.keepalive_seconds,
         )
-        vm.session.open_log()
         if self.boots and self.prompt is not None:
             until_prompt(vm, vm.session.console, self.prompt)
         opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started
@@ -215,7 +214,6 @@ class ConsoleDriver(Driver):
         if vm.console is None:
             return
         port, host = vm.console, self.lab.settings.console_host
-        await self.lab.terminals.comes_free(lambda: self.lab.consoles.is_free_on_host(port))
         try:
             with self.lab.consoles.shared(port):
                 await session.listener.listen(host, port)
@@ -247,8 +245,7 @@ class ProcessDriver(ConsoleDriver):
 
     All that `ConsoleDriver` does is done, and watching for the program's end. The terminal is the
     program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
-    ``TERM=vt100``. When the server goes away, however, so does the terminal, and with it a program that heeds SIGHUP or
-    the end of its input.
+    ``TERM=vt100``. The keeper owns both, so that a program goes on when the server is killed or restarted.
     """
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
@@ -286,7 +283,7 @@ class ProcessDriver(ConsoleDriver):
         if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
             raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
         needs = self.needs(vm) if self.confined and self.lab.settings.sandbox != "off" else None
-        await hand_over(vm)
+        hand_over(vm)
         try:
             if self.lab.user is not None:
                 await asyncio.to_thread(give, vm.dir, self.lab.user)
@@ -300,6 +297,8 @@ class ProcessDriver(ConsoleDriver):
                 sigpipe=self.sigpipe,
                 keys=self.keys,
                 limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
+                name=vm.id,
+                note={"kind": self.kind, "project_id": vm.project_id, "command_line": " ".join(command)},
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):

@@ -82,7 +82,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
             if console is None:
                 vm.console = lab.consoles.lease(vm)
             else:
-                await _reserve(vm, console)
+                _reserve(vm, console)
                 vm.console = console
             undo.callback(lab.consoles.release, vm.console, vm)
         if not _make_directory(vm):
@@ -142,7 +142,7 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
 async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
     """Give `vm` the console port `new`, listening if it runs; it keeps `old` if the block fails."""
     consoles = vm.lab.consoles
-    await _reserve(vm, new)
+    _reserve(vm, new)
     try:
         async with AsyncExitStack() as stack:
             if vm.status != STOPPED:
@@ -155,10 +155,8 @@ async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
     vm.console = new
 
 
-async def _reserve(vm: VM, console: int) -> None:
+def _reserve(vm: VM, console: int) -> None:
     """Lease that console port to `vm` (M-4)."""
-    if console not in vm.lab.consoles:
-        await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
     vm.lab.consoles.reserve(console, vm)
 
 
@@ -183,7 +181,7 @@ async def start(vm: VM) -> None:
     try:
         with vm.deed("start"):
             await vm.supervised(vm.driver.check())
-            await _make_way(vm)
+            _make_way(vm)
             await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
@@ -194,13 +192,12 @@ async def start(vm: VM) -> None:
     _started(vm)
 
 
-async def _make_way(vm: VM) -> None:
+def _make_way(vm: VM) -> None:
     """Let go of the ports that the driver of `vm` is about to bind itself."""
     if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
         vm.lab.consoles.lend(console)
-        await vm.lab.terminals.comes_free(lambda: vm.lab.consoles.is_free_on_host(console))
     if not isinstance(vm.driver, ProcessDriver):  # which lets go of them when it starts the program
-        await hand_over(vm)
+        hand_over(vm)
 
 
 async def stop(vm: VM) -> None:
@@ -219,7 +216,7 @@ async def reload(vm: VM) -> None:
         with _ending(vm), vm.deed("reload"):
             await vm.supervised(vm.driver.check())
             if not ran:
-                await _make_way(vm)
+                _make_way(vm)
             vm.ready = False
             await _ended_in_time(vm, vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
@@ -286,11 +283,11 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     old_lport: int | None = old.get("lport") if old else None
     fresh = lport != old_lport
     if fresh and lport is not None:
-        await claim_lport(vm, nio, address)
+        claim_lport(vm, nio, address)
     if vm.status != STOPPED and hasattr(driver, "connect"):
         try:
             if fresh and lport is not None:
-                await hand_over(vm, lport)
+                hand_over(vm, lport)
             await vm.supervised(driver.connect(vm, port, nio))
         except BaseException:
             if fresh and lport is not None:

@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 MOST_STRAYS = 1000
 
 
-async def claim_lport(vm: "VM", nio: NIO, address: str) -> None:
+def claim_lport(vm: "VM", nio: NIO, address: str) -> None:
     """Lease the `lport` of `nio` to `vm`; address: of its far end.
 
     A number that was asked for without a project makes links within one project only (U-1). Raises Conflict when
@@ -28,8 +28,6 @@ async def claim_lport(vm: "VM", nio: NIO, address: str) -> None:
     udp, lport = vm.lab.udp, nio["lport"]
     if lport in udp and udp.owner(lport) is vm:
         raise Conflict(f"The UDP port {lport} is in use at another port of {vm}.")
-    if lport not in udp:
-        await _comes_free(vm, lport)
     if lport in udp and udp.owner(lport) is None and nio["rport"] in udp and _is_here(address):
         holder = udp.owner(nio["rport"])
         of_project = holder in (None, vm.lab.project_owner(vm.project_id))
@@ -49,7 +47,7 @@ def adopt_rport(vm: "VM", nio: NIO, address: str) -> None:
         udp.claim(rport, vm.lab.project_owner(vm.project_id))
 
 
-async def hand_over(vm: "VM", *lports: int) -> None:
+def hand_over(vm: "VM", *lports: int) -> None:
     """Let go of these `lport`s of `vm`, or of all, so that its program can bind them; `take_back` ends that.
 
     Raises Conflict when another program has one of them.
@@ -59,7 +57,7 @@ async def hand_over(vm: "VM", *lports: int) -> None:
         vm.lent.add(number)
         vm.lab.udp.lend(number)
     for number in numbers:
-        if not await _comes_free(vm, number):
+        if not vm.lab.udp.is_free_on_host(number):
             raise in_use(vm, number)
 
 
@@ -74,10 +72,6 @@ def take_back(vm: "VM") -> None:
 def in_use(vm: "VM", lport: int) -> Conflict:
     """The refusal of an `lport` that another program has."""
     return Conflict(f"The UDP port {lport} of {vm} is in use by another program; link it with another lport.")
-
-
-async def _comes_free(vm: "VM", number: int) -> bool:
-    return await vm.lab.terminals.comes_free(lambda: vm.lab.udp.is_free_on_host(number))
 
 
 def _is_here(address: str) -> bool:
@@ -104,7 +98,7 @@ async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = Non
         end.setblocking(False)
         _share(sharing, True)
         vm.lent.add(lport)
-        if not await vm.lab.terminals.comes_free(lambda: vm.lab.udp.bind(end, near, lport)):
+        if not vm.lab.udp.bind(end, near, lport):
             raise in_use(vm, lport)
         end.connect((rhost, nio["rport"]))
     except BaseException as error:

@@ -120,11 +120,20 @@ class _Server(uvicorn.Server):
             await self._lab.end()
             raise SettingsError(f"The server cannot start: {error}") from None
         await super().startup(sockets)
+        self._lab.background(_warm_up(self._lab))
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._lab.events.close()
         await super().shutdown(sockets)
+
+
+async def _warm_up(lab: Kernel) -> None:
+    """Start the keeper before the first VM needs it."""
+    try:
+        await lab.terminals.warm_up()
+    except OSError as error:
+        log.error("No VM can be started: %s", error)
 
 
 def _limits(settings: Settings) -> Limits:

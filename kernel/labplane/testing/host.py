@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOCKET = "socket:["
+KEPT_IN = ".labplane"  # below the directory of projects
 
 
 class Process(NamedTuple):
@@ -38,14 +39,30 @@ def processes() -> Iterator[Process]:
             yield Process(int(entry.parent.name), int(parent), state, head.partition("(")[2])
 
 
+def keepers(directory: Path) -> set[int]:
+    """The processes that are keepers of the state that a server has in `directory`."""
+    place = os.fsencode(directory.resolve() / KEPT_IN)
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            words = entry.read_bytes().split(b"\0")
+            if place in words and b"-IS" in words:
+                found.add(int(entry.parent.name))
+    return found
+
+
 def belonging(server: int, directory: Path) -> list[Process]:
-    """The processes that descend from the process `server`, or, as daemons do, only have `directory` as their own."""
+    """The processes that descend from the process `server`, or, as daemons do, only have `directory` as their own.
+
+    Those of its keeper are among them, and the keeper itself is not.
+    """
     everybody = list(processes())
-    family = {server}
+    own = {server, *keepers(directory)}
+    family = set(own)
     while more := {one.pid for one in everybody if one.parent in family} - family:
         family |= more
     return [
-        one for one in everybody if one.pid != server and one.runs and (one.pid in family or one.works_in(directory))
+        one for one in everybody if one.pid not in own and one.runs and (one.pid in family or one.works_in(directory))
     ]
 
 

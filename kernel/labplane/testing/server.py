@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx2
 
 from labplane.testing import host
+from labplane_keeper.visiting import end_all
 
 DEADLINE = 20.0
 
@@ -141,6 +142,8 @@ class Server:
                 process.kill()
                 process.wait()
                 raise
+            finally:
+                end_all(projects.resolve() / host.KEPT_IN, 0.0)
 
     @property
     def log(self) -> str:
@@ -154,8 +157,10 @@ class Server:
         return f"/v1/projects/{reply.json()['project_id']}"
 
     def children(self) -> list[int]:
-        """The pids of the server's child processes that it has not reaped."""
-        return [one.pid for one in host.processes() if one.parent == self.process.pid]
+        """The pids of the processes that the server has had started, and that are not reaped."""
+        keepers = host.keepers(self.projects)
+        parents = {self.process.pid, *keepers}
+        return [one.pid for one in host.processes() if one.parent in parents and one.pid not in keepers]
 
     def processes(self) -> dict[int, str]:
         """The names, by pid, of the running processes that belong to the server, daemons included."""

@@ -151,9 +151,6 @@ class VPCSDriver(ProcessDriver):
             if relay is not None and session.process is not None:
                 self.lab.background(self._relays.watch(relay, session.process.pid))
 
-    async def _comes_free(self, lport: int) -> bool:
-        return await self.lab.terminals.comes_free(lambda: self.lab.udp.is_free_on_host(lport))
-
     def typed(self, data: bytes) -> bytes:
         return data if self.is_confined else data.replace(b"!", b"")
 
@@ -176,7 +173,7 @@ class VPCSDriver(ProcessDriver):
             except OSError:
                 break
             failed = b" error [" in session.last_words
-            if binding.overtaken or (failed and lport is not None and await self._comes_free(lport)):
+            if binding.overtaken or (failed and lport is not None and self.lab.udp.is_free_on_host(lport)):
                 raise Overtaken(f"The UDP port {lport} could not be bound in time.")
             if failed or time.monotonic() > deadline:
                 break

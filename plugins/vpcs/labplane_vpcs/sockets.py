@@ -18,10 +18,7 @@ REPLY = 4096
 
 
 def has_udp_port(pid: int, number: int) -> bool:
-    """True when the process `pid` itself has UDP `number` bound, at every address. Raises OSError when it has ended.
-
-    Its files come last: a process that is just being started has a copy of each one of the server's for a moment.
-    """
+    """True when the process `pid` itself has UDP `number` bound, at every address. Raises OSError when it has ended."""
     inode = _inode(number) if _can_ask() else _inode_in_table(pid, number)
     if inode is None:
         Path(f"/proc/{pid}/fd").stat()

@@ -1,6 +1,5 @@
 """A confined process has no TCP and no capabilities but those that it needs, and reaches no other process (B-15)."""
 
-import asyncio
 import os
 import pwd
 import resource
@@ -13,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from children import child
+from children import child, output_of
 from labplane.emulators import capabilities, confinement
 from labplane.emulators.confinement import Needs, version
-from labplane.emulators.terminals import Terminals
 from labplane.emulators.users import User
 
 INTERPRETER = tuple({Path(sys.prefix), Path(sys.base_prefix)})
@@ -29,23 +27,10 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities 
 
 def said(directory: Path, script: str, *arguments: object, needs: Needs | None, **more: Any) -> str:
     """What a Python prints that runs `script` with those arguments."""
-    output: list[bytes] = []
     if needs is not None:
         needs = Needs(**{**vars(needs), "reads": (*INTERPRETER, *needs.reads)})
-
-    async def main() -> None:
-        process = await Terminals().spawn(
-            [sys.executable, "-c", script, *map(str, arguments)],
-            cwd=directory,
-            on_output=output.append,
-            on_exit=lambda _: None,
-            needs=needs,
-            **more,
-        )
-        await asyncio.wait_for(process.wait(), 20)
-
-    asyncio.run(main())
-    return b"".join(output).decode().strip()
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return output_of(command, directory, needs=needs, **more).decode().strip()
 
 
 ATTEMPT = """
@@ -159,21 +144,8 @@ def test_it_has_the_capabilities_that_it_needs_and_no_others(user: User | None) 
 
 
 def output_of_a_shell(where: Path, needs: Needs | None, user: User | None) -> str:
-    output: list[bytes] = []
-
-    async def main() -> None:
-        process = await Terminals().spawn(
-            ["/bin/sh", "-c", 'while read -r line; do echo "$line"; done < /proc/self/status'],
-            cwd=where,
-            on_output=output.append,
-            on_exit=lambda _: None,
-            needs=needs,
-            user=user,
-        )
-        await process.wait()
-
-    asyncio.run(main())
-    return b"".join(output).decode().replace("\r\n", "\n")
+    script = 'while read -r line; do echo "$line"; done < /proc/self/status'
+    return output_of(["/bin/sh", "-c", script], where, needs=needs, user=user).decode().replace("\r\n", "\n")
 
 
 @root
@@ -240,14 +212,6 @@ def test_its_memory_and_its_files_are_limited(tmp_path: Path, run: Callable[[Any
 @pytest.mark.parametrize("sigpipe", [True, False])
 def test_a_connection_that_is_gone_ends_it_or_makes_writing_fail(sigpipe: bool, tmp_path: Path) -> None:
     shell = "while read -r line; do case $line in SigIgn*) echo $line;; esac; done < /proc/self/status"
-    output: list[bytes] = []
-
-    async def main() -> None:
-        process = await Terminals().spawn(
-            ["/bin/sh", "-c", shell], cwd=tmp_path, on_output=output.append, on_exit=lambda _: None, sigpipe=sigpipe
-        )
-        await process.wait()
-
-    asyncio.run(main())
-    ignored = int(b"".join(output).split()[1], 16)
+    output = output_of(["/bin/sh", "-c", shell], tmp_path, sigpipe=sigpipe)
+    ignored = int(output.split()[1], 16)
     assert bool(ignored & 1 << (signal.SIGPIPE - 1)) is not sigpipe

@@ -1,16 +1,16 @@
 """A confined process can execute, read and write only what is its own (B-15)."""
 
-import asyncio
 import ctypes
+import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from children import output_of
 from labplane.emulators import confinement
-from labplane.emulators.confinement import Needs, confine, version
+from labplane.emulators.confinement import Needs, ruleset, version
 from labplane.emulators.programs import closure
 from labplane.emulators.terminals import Terminals
 
@@ -19,16 +19,7 @@ SH = Path("/bin/sh").resolve()
 
 def printed(tmp_path: Path, script: str, needs: Needs | None) -> str:
     """What a shell prints that was started in that directory; needs: None for one that is not confined."""
-    output: list[bytes] = []
-
-    async def main() -> None:
-        process = await Terminals().spawn(
-            [str(SH), "-c", script], cwd=tmp_path, on_output=output.append, on_exit=lambda _: None, needs=needs
-        )
-        await process.wait()
-
-    asyncio.run(main())
-    return b"".join(output).decode()
+    return output_of([str(SH), "-c", script], tmp_path, needs=needs).decode()
 
 
 def test_this_machine_has_landlock() -> None:
@@ -119,7 +110,7 @@ def test_an_old_kernel_has_no_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confinement, "_libc", Old())
     assert version.__wrapped__() == 0
     with pytest.raises(OSError, match="Function not implemented"):
-        confine(Needs())
+        ruleset(Needs())
 
 
 @pytest.mark.parametrize("old", [1, 2])
@@ -136,21 +127,5 @@ def test_the_first_versions_of_landlock_are_of_use_too(
     assert "written" not in said
 
 
-def in_a_thread(function: Any, *arguments: Any) -> BaseException | None:
-    """What `function` raises in a thread of its own, which keeps what it gives up to itself."""
-    raised: list[BaseException] = []
-
-    def called() -> None:
-        try:
-            function(*arguments)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=called)
-    thread.start()
-    thread.join()
-    return raised[0] if raised else None
-
-
 def test_what_does_not_exist_is_passed_over() -> None:
-    assert in_a_thread(confine, Needs(reads=(Path("/no/such/file"),), writes=(Path("/etc/hosts/file"),))) is None
+    os.close(ruleset(Needs(reads=(Path("/no/such/file"),), writes=(Path("/etc/hosts/file"),))))

@@ -1,6 +1,5 @@
 """Programs that are installed outside the system run confined: in virtual environments, with libraries of their own."""
 
-import asyncio
 import shutil
 import struct
 import subprocess
@@ -11,30 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from children import output_of
 from labplane import find_program
 from labplane.emulators import elf
 from labplane.emulators.confinement import Needs
 from labplane.emulators.programs import closure, support
-from labplane.emulators.terminals import Terminals
 
 
 def said(directory: Path, command: Sequence[object]) -> str:
     """What a confined program prints."""
-    output: list[bytes] = []
     directory.mkdir(exist_ok=True)
-
-    async def main() -> None:
-        process = await Terminals().spawn(
-            [str(word) for word in command],
-            cwd=directory,
-            on_output=output.append,
-            on_exit=lambda _: None,
-            needs=Needs(),
-        )
-        await asyncio.wait_for(process.wait(), 20)
-
-    asyncio.run(main())
-    return b"".join(output).decode().strip()
+    return output_of([str(word) for word in command], directory, needs=Needs()).decode().strip()
 
 
 @pytest.fixture(params=[True, False], ids=["links", "copies"])

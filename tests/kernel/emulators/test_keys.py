@@ -13,7 +13,6 @@ import pytest
 from children import SH, child
 from labplane import ProcessDriver
 from labplane.emulators.keys import KEYS, act_only_on
-from labplane.emulators.terminals import Terminals
 
 MACHINE = ProcessDriver.keys
 SHELL = (*ProcessDriver.keys, "eof", "kill", "werase", "susp", "quit")
@@ -129,7 +128,8 @@ def test_a_key_that_no_terminal_has_is_refused_before_anything_is_started(
 ) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="'ctrl-c' is no key of a terminal; there are intr, quit"):
-            await Terminals().spawn(["/bin/cat"], cwd=tmp_path, on_output=print, on_exit=print, keys=["ctrl-c"])
+            async with child(tmp_path, "/bin/cat", keys=["ctrl-c"]):
+                pass
 
     run(main())
 

@@ -1,7 +1,6 @@
 """How processes on terminals end, and what is left of them."""
 
 import asyncio
-import errno
 import os
 import signal
 import sys
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from children import SH, alive, child, gone
-from labplane.emulators.terminals import Terminals
 
 
 def open_descriptors() -> int:
@@ -96,43 +94,18 @@ def test_no_descriptor_and_no_zombie_is_left(tmp_path: Path, run: Callable[[Any]
             async with child(tmp_path, SH, "-c", f"echo {number}") as one:
                 pids.append(one.process.pid)
                 await one.wait()
-        with pytest.raises(OSError, match="No such file"):
-            await Terminals().spawn(["/no/such/program"], cwd=tmp_path, on_output=one.printed, on_exit=one.ends.append)
-        with pytest.raises(FileNotFoundError):
-            await Terminals().spawn(
-                ["/bin/true"], cwd=tmp_path / "nowhere", on_output=one.printed, on_exit=one.ends.append
-            )
+        for command, cwd in (("/no/such/program", tmp_path), ("/bin/true", tmp_path / "nowhere")):
+            with pytest.raises(FileNotFoundError):
+                async with child(cwd, command):
+                    pass
         assert open_descriptors() == before
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
     run(main())
 
 
-def test_a_process_that_cannot_be_watched_is_ended_at_once(
-    tmp_path: Path, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With no descriptor left for it, it would run on with nobody to see it end."""
-    pids: list[int] = []
-
-    def exhausted(pid: int) -> int:
-        pids.append(pid)
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    async def main() -> None:
-        async with child(tmp_path, "/bin/true") as one:
-            await one.wait()
-        before = open_descriptors()
-        monkeypatch.setattr(os, "pidfd_open", exhausted)
-        with pytest.raises(OSError, match="Too many open files"):
-            await Terminals().spawn(["/bin/cat"], cwd=tmp_path, on_output=one.printed, on_exit=one.ends.append)
-        assert open_descriptors() == before
-
-    run(main())
-    assert not Path(f"/proc/{pids[0]}").exists()
-
-
 def test_the_terminal_dies_with_the_server(tmp_path: Path) -> None:
-    """Q-14: nothing is left of the emulators of a server that was killed."""
+    """Q-14: nothing is left of what has a keeper of its own, without a directory, when its process is killed."""
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"

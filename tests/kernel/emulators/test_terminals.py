@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from children import SH, child
-from labplane.emulators.terminals import INPUT_LIMIT, NICE
+from labplane.emulators.terminals import NICE
 from labplane.server.serving import _prepare_process
+from labplane_keeper.runs import MOST_INPUT as INPUT_LIMIT
 
 
 def said(cwd: Path, run: Callable[[Any], Any], script: str, **more: Any) -> list[str]:
@@ -141,13 +142,17 @@ def test_input_that_nobody_reads_is_bounded_and_the_rest_of_the_server_goes_on(
     tmp_path: Path, run: Callable[[Any], Any]
 ) -> None:
     async def main() -> None:
-        script = "stty raw -echo; echo up; read go <fifo; exec wc -c"
+        script = "stty raw -echo; echo up; read go <fifo; stty -icanon min 0 time 10; echo read $(wc -c)"
         os.mkfifo(tmp_path / "fifo")
         async with child(tmp_path, SH, "-c", script) as one:
             await one.until(b"up")
             for _ in range(40):
                 one.process.write(b"x" * 8192)
-            assert len(one.process._input) <= INPUT_LIMIT
+            await asyncio.to_thread((tmp_path / "fifo").write_text, "go\n")
+            await asyncio.sleep(0)
+            one.process.write(b"\x04")
+            await one.until(b"read ")
+            assert INPUT_LIMIT <= int(one.output.split()[-1]) < 2 * INPUT_LIMIT
 
     run(main())
 
@@ -187,7 +192,9 @@ def test_a_process_gives_way_to_the_server_where_sessions_are_weighed(
             before = weight.read_text() if weight.exists() else None
             one.process.give_way()
             if before is not None and os.access(weight, os.W_OK):
-                assert weight.read_text().endswith(f"nice {NICE}\n")
+                async with asyncio.timeout(10):
+                    while not weight.read_text().endswith(f"nice {NICE}\n"):
+                        await asyncio.sleep(0.002)
         one.process.give_way()
 
     run(main())

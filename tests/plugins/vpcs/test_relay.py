@@ -26,6 +26,10 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(in_time())
 
 
+def lab_in(directory: Path) -> Kernel:
+    return Kernel(Settings(projects_dir=str(directory / "projects")))
+
+
 def some_lport() -> int:
     return int(free_range(OFFSET + 1, socket.SOCK_DGRAM).split("-")[0])
 
@@ -38,6 +42,7 @@ async def vpcs(lab: Kernel, lport: int, directory: Path) -> AsyncIterator[Proces
         yield process
     finally:
         await process.stop()
+        await lab.terminals.end()
 
 
 async def bound(process: Process, number: int) -> None:
@@ -50,7 +55,7 @@ def test_an_unguarded_vpcs_takes_the_port_nine_further(tmp_path: Path) -> None:
 
     async def main() -> None:
         lport = some_lport()
-        async with vpcs(Kernel(Settings()), lport, tmp_path) as process:
+        async with vpcs(lab_in(tmp_path), lport, tmp_path) as process:
             await bound(process, lport + OFFSET)
 
     run(main())
@@ -58,7 +63,7 @@ def test_an_unguarded_vpcs_takes_the_port_nine_further(tmp_path: Path) -> None:
 
 def test_a_guarded_vpcs_does_without_and_its_neighbour_gets_the_port(tmp_path: Path) -> None:
     async def main() -> None:
-        lab, lport = Kernel(Settings()), some_lport()
+        lab, lport = lab_in(tmp_path), some_lport()
         relays = Relays(lab)
         attempt = await relays.expect(lport)
         async with vpcs(lab, lport, tmp_path) as one:
