@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from bench import raw
 from bench.client import BenchError, Connection, encode
 from bench.effort import Effort
@@ -76,7 +74,7 @@ async def rest(effort: Effort) -> list[Row]:
                 bare.append(_share(pids))
             project = await lab.project()
             await _start_all(server, await lab.machines(project, effort.running))
-            ours.append(_share([child.pid for child in psutil.Process(server.pid).children()]))
+            ours.append(_share([child.pid for child in server.emulators()]))
             await lab.delete(project)
     goal = "at most 0.25 of a raw one's"
     return [Row("a VPCS that runs with nothing to do: processor", "%", ours, bare, goal, 0.25)]
@@ -98,10 +96,10 @@ def _run_seconds(pid: int) -> float:
 async def _start_and_stop(server: Server, lab: Lab, machine: Machine) -> tuple[float, float]:
     """The seconds that each takes; that it did what it says is checked outside of them."""
     started = await lab.connection.timed(encode("POST", machine.path + "/start", {}), 204)
-    if not any(has_udp_port(child.pid, machine.lport) for child in psutil.Process(server.pid).children()):
+    if not any(has_udp_port(child.pid, machine.lport) for child in server.emulators()):
         raise BenchError(f"204, but no program of labplane's has UDP {machine.lport}")
     stopped = await lab.connection.timed(encode("POST", machine.path + "/stop", {}), 204)
-    if psutil.Process(server.pid).children():
+    if server.emulators():
         raise BenchError("204, but its program runs")
     return started, stopped
 

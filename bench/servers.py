@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from bench.client import BenchError
 
 TOP = Path(__file__).resolve().parent.parent
@@ -32,6 +34,10 @@ class Server:
     def rss(self) -> float:
         """Resident memory, MiB."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def emulators(self) -> list[psutil.Process]:
+        """The processes of its VMs, which are children of its keeper."""
+        return [one for child in psutil.Process(self.pid).children() for one in child.children()]
 
     def cpu_seconds(self) -> float:
         """Processor time so far, user and system, of the server without its children."""
