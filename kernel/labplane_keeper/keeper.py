@@ -66,7 +66,7 @@ class Keeper(Clients):
         self.ending: dict[Run, tuple[int, int]] = {}
         self.kill_at: dict[Run, float] = {}
         self.quitting = False
-        self.changed = False
+        self.changed = True
         self.check: tuple[int, Client, Frame, list[str]] | None = None
         self.upgrade: tuple[Client, Frame, list[str]] | None = None
         self.oom: str | None = None
@@ -309,13 +309,10 @@ def main(arguments: list[str]) -> None:
         return
     directory, linger, bound, *state = arguments
     _thread.stack_size(256 * 1024)
-    if not state:
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
-            with suppress(OSError):
-                os.close(descriptor if descriptor > 2 else -1)
+    known = lasting.inherited(int(state[0]) if state else None)
     keeper = Keeper(directory, float(linger), bound == "1")
     if state:
-        lasting.resume(keeper, int(state[0]))
+        lasting.resume(keeper, known)
     else:
         keeper.begin()
         os.write(1, b"ready\n")

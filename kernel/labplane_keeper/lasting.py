@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,12 @@ def go_on_as(keeper: "Keeper", client: Client, frame: Frame, program: list[str])
     """Become the newer program. Connections end with this one; their clients connect again and miss nothing."""
     if keeper.clients.get(client.end.fileno()) is client:
         client.send({"reply": frame[0].get("seq")})
-        keeper.pump(client)
+    for one in list(keeper.clients.values()):
+        keeper.pump(one)
+        with suppress(OSError):
+            one.end.shutdown(socket.SHUT_RD)  # what it sends from now on it knows to be lost, and sends again
+        while keeper.hear(one):
+            pass
     kept = [one for run in keeper.runs.values() for one in run.descriptors]
     for descriptor in (keeper.lock, keeper.listener.fileno(), *kept):
         os.set_inheritable(descriptor, True)
@@ -71,18 +77,26 @@ def check(descriptor: int) -> None:
         restored(run)
 
 
-def resume(keeper: "Keeper", descriptor: int) -> None:
-    """Go on from the state in that file; the descriptors that it names are this program's."""
-    for inherited in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            if int(inherited) > 2:
-                os.set_inheritable(int(inherited), False)
-    state = _read(descriptor)
-    os.close(descriptor)
+def inherited(descriptor: int | None) -> dict[str, Any]:
+    """The state in that file; of all descriptors that this program finds, those that it names alone stay open."""
+    state = {} if descriptor is None else _read(descriptor)
+    state["runs"] = [restored(run) for run in state.get("runs", ())]
+    known = {state.get("lock"), state.get("listener"), *(one for run in state["runs"] for one in run.descriptors)}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # that of the directory itself is closed by now
+            if number in known:
+                os.set_inheritable(number, False)
+            elif number > 2:
+                os.close(number)
+    return state
+
+
+def resume(keeper: "Keeper", state: dict[str, Any]) -> None:
+    """Go on from that state."""
     keeper.instance, keeper.oom = state["instance"], state["oom"]
     keeper.begin(state["lock"], state["listener"])
-    keeper.runs = {run.id: run for run in map(restored, state["runs"])}
-    for run in keeper.runs.values():
+    keeper.runs = {run.id: run for run in state["runs"]}
+    for run in state["runs"]:
         if run.status is None:
             keeper.by_pid[run.pid] = keeper.masters[run.master] = run
             keeper.watch(run)

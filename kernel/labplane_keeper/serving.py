@@ -56,7 +56,8 @@ class Clients(ABC):
         numbers = {"protocol": PROTOCOL, "oldest": OLDEST, "version": VERSION, "schema": SCHEMA, "pid": os.getpid()}
         client.send({"hello": "keeper", **numbers, "instance": self.instance, "boot": boot_id()})
 
-    def hear(self, client: Client) -> None:
+    def hear(self, client: Client) -> bool:
+        """Do what it asks for; False when it has nothing more to say."""
         try:
             there = client.receive()
             for frame in client.frames():
@@ -66,6 +67,7 @@ class Clients(ABC):
             there = False
         if not there:
             self._hang_up(client)
+        return there
 
     def _answer(self, client: Client, frame: Frame) -> None:
         message = frame[0]

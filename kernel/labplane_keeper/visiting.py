@@ -97,7 +97,7 @@ def runs(directory: Path) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = keeper.ask("list")["runs"]
             return found
     except (FileNotFoundError, ConnectionError):
-        left = [(pid, started) for pid, started in _recorded(directory) if start_time(pid) == started]
+        left = [(pid, started) for pid, started in _recorded(directory) if start_time(pid) == started and _runs(pid)]
         names = {"id": "", "generation": 0, "status": None, "begin": 0, "end": 0, "note": None}
         return [{**names, "pid": pid, "started": started} for pid, started in left]
 
@@ -116,6 +116,7 @@ def end_all(directory: Path, patience: float = 3.0) -> list[dict[str, Any]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             end_left(directory)
+            os.unlink(os.path.join(directory, STARTED))
         finally:
             os.close(lock)
     return found
@@ -144,6 +145,14 @@ def start_time(pid: int) -> int | None:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in b"ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def boot_id() -> str:

@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import logging
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +13,7 @@ from typing import Any, Protocol
 
 from labplane.keeper import starting
 from labplane.keeper.connection import Connection, Lost
+from labplane_keeper import VERSION
 from labplane_keeper.visiting import kill_group
 
 log = logging.getLogger("labplane")
@@ -42,16 +45,14 @@ Key = tuple[str, int]
 class Keeper:
     """The keeper of `directory`, or, without one, a keeper of our own that ends with us.
 
-    start: starts the program and returns its pid; it is called in a thread with the directory.
+    start: starts another program than the keeper and returns its pid; it is called in a thread with the directory.
     """
 
-    def __init__(
-        self, directory: Path | None, start: Callable[[Path], int] | None = None, role: str = "server"
-    ) -> None:
+    def __init__(self, directory: Path | None, start: Callable[[Path], int] | None = None) -> None:
         self._directory = directory
         self._bound = directory is None
         self._start = start or (lambda place: starting.start(place, LINGER, self._bound))
-        self._role = role
+        self._upgrades = start is None
         self._connection: Connection | None = None
         self._instance = ""
         self._pid = 0
@@ -88,7 +89,7 @@ class Keeper:
         raise Lost(f"The keeper of {self._directory} ends again and again; its log there says why.")
 
     def tell(self, op: str, data: bytes = b"", **members: Any) -> None:
-        """Make a request without a reply; nothing happens while the program is not there."""
+        """Make a request without a reply; while the program is being replaced it waits."""
         if self._connection is not None:
             self._connection.tell(op, data, **members)
 
@@ -148,15 +149,37 @@ class Keeper:
                     raise
                 self._pid = await asyncio.to_thread(self._start, self._directory)
                 connection = await self._greet()
+            if self._upgrades and connection.hello["version"] < VERSION:
+                connection = await self._upgrade(connection)
+            same = connection.hello["instance"] == self._instance
             await self._take_up(connection)
+            if same and self._connection is not None:
+                connection.send_again(self._connection.unsent)
             self._connection = connection
             return connection
 
     async def _greet(self) -> Connection:
         assert self._directory is not None  # noqa: S101 - `_connected` has made one
-        connection = Connection(starting.connected(self._directory), self._role, self._event, self._lost)
+        connection = Connection(starting.connected(self._directory), "server", self._event, self._lost)
         await connection.ready()
         return connection
+
+    async def _upgrade(self, old: Connection) -> Connection:
+        """The same keeper with the program of this labplane; it goes on with its own when it refuses that."""
+        archive = await asyncio.to_thread(starting.archive)
+        try:
+            await old.ask("upgrade", b"", [archive], python=sys.executable, file=0)
+        except Lost:
+            pass
+        except OSError as error:
+            log.warning("The keeper in %s stays as it is: %s", self._directory, error.strerror or error)
+            return old
+        finally:
+            os.close(archive)
+        await old.lost.wait()
+        new = await self._greet()
+        log.info("The keeper in %s is upgraded from version %s", self._directory, old.hello["version"])
+        return new
 
     async def _take_up(self, connection: Connection) -> None:
         """Follow on from where we were those that are there, and take note of the end of those that are not."""

@@ -6,13 +6,14 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from labplane_keeper import OLDEST, PROTOCOL, VERSION
 from labplane_keeper.clients import HEAD, MOST_DATA, MOST_JSON
 
 READ = 256 * 1024
+MOST_UNSENT = 1024 * 1024
 
 Event = Callable[[dict[str, Any], bytes], None]
 
@@ -39,7 +40,9 @@ class Connection:
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._received = bytearray()
-        self._out: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._out: deque[tuple[bytes, Sequence[int] | None]] = deque()
+        self._sent = 0  # of the first of them
+        self._broken = False
         self._loop.add_reader(end, self._read)
         self._send({"hello": role, "protocol": PROTOCOL, "oldest": OLDEST, "version": VERSION})
 
@@ -80,9 +83,19 @@ class Connection:
         return reply
 
     def tell(self, op: str, data: bytes = b"", **members: Any) -> None:
-        """Make a request without a reply; nothing happens when the connection is closed."""
-        if not self.closed:
-            self._send({"op": op, **members}, data)
+        """Make a request without a reply. What cannot be sent any more is `unsent`."""
+        self._send({"op": op, **members}, data, None)
+
+    def send_again(self, frames: Iterable[bytes]) -> None:
+        """Send what was `unsent` of an earlier connection."""
+        for frame in frames:
+            self._out.append((frame, None))
+        self._flush()
+
+    @property
+    def unsent(self) -> list[bytes]:
+        """The requests without a reply that could not be sent, once the connection is closed."""
+        return [frame for frame, descriptors in self._out if descriptors is None]
 
     def close(self) -> None:
         """Close the connection; requests that wait for a reply raise Lost."""
@@ -91,7 +104,6 @@ class Connection:
         self._loop.remove_reader(self._end)
         self._loop.remove_writer(self._end)
         self._end.close()
-        self._out.clear()
         self.lost.set()
         if not self._greeted.done():
             self._greeted.set_exception(Lost("The connection has ended."))
@@ -100,27 +112,32 @@ class Connection:
             if not asked.done():
                 asked.set_exception(Lost("The connection has ended."))
 
-    def _send(self, message: dict[str, Any], data: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+    def _send(self, message: dict[str, Any], data: bytes = b"", descriptors: Sequence[int] | None = ()) -> None:
         text = json.dumps(message).encode()
+        if self.closed and sum(len(frame) for frame, _ in self._out) > MOST_UNSENT:
+            return
         self._out.append((HEAD.pack(len(text), len(data)) + text + data, descriptors))
         if len(self._out) == 1:
             self._flush()
 
     def _flush(self) -> None:
+        if self.closed or self._broken:
+            return
         try:
             while self._out:
-                piece, descriptors = self._out[0]
-                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
-                sent = self._end.sendmsg([piece], rights if descriptors else [])
-                if sent < len(piece):
-                    self._out[0] = (piece[sent:], ())
-                else:
+                frame, descriptors = self._out[0]
+                numbers = descriptors if descriptors and not self._sent else ()
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(numbers)}i", *numbers))]
+                piece = memoryview(frame)[self._sent :]
+                self._sent += self._end.sendmsg([piece], rights if numbers else [])
+                if self._sent == len(frame):
                     self._out.popleft()
+                    self._sent = 0
         except BlockingIOError:
             self._loop.add_writer(self._end, self._flush)
         except OSError:
-            self._loop.remove_writer(self._end)  # the reader sees the end
-            self._out.clear()
+            self._broken = True  # the reader sees the end
+            self._loop.remove_writer(self._end)
         else:
             self._loop.remove_writer(self._end)
 

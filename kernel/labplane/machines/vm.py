@@ -289,6 +289,8 @@ class VM:
         if session is self.session:
             if self.status != STOPPED and self.phase is not Phase.ENDING:
                 how = f"by signal {-returncode}" if returncode < 0 else f"by itself, with status {returncode}"
+                if session.process is not None and session.process.lost:
+                    how = "because its keeper has ended; it can be started again"
                 self.tell("error" if returncode else "info", f"{self} ended {how}.{session.suspicion}")
             take_back(self)
             self.status = STOPPED
