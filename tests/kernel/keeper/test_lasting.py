@@ -356,7 +356,7 @@ def test_a_keeper_of_its_own_ends_with_the_process_that_started_it_and_leaves_no
 
 
 def test_a_keeper_that_differs_from_the_released_one_has_a_higher_version() -> None:
-    """Or servers would leave the older one as it is. A release adds a copy of its keeper to tests/kernel/keeper/released."""
+    """Or servers would leave the older one as it is. A release adds a copy of its keeper to `released`."""
     folder = Path(labplane_keeper.__file__).parent
     own = {f"labplane_keeper/{file.name}": file.read_bytes() for file in folder.glob("*.py")}
     with zipfile.ZipFile(RELEASED[-1]) as archive:
