@@ -32,7 +32,7 @@ from support import Server, Viewer, running
 TREE = Path(__file__).parent.parent
 PAGES = {path.name: path.read_text() for path in [*TREE.glob("*.md"), *TREE.glob("docs/*.md")]}
 README, API = PAGES["README.md"], PAGES["api.md"]
-RULE = r"(?<![\w-])([VPUIMNSATELCQBOFWK]-\d{1,2})(?![\w-]|\.\d)"
+RULE = r"(?<![\w-])([VPUIMNSATELCQBOFWGK]-\d{1,2})(?![\w-]|\.\d)"
 
 
 def blocks(page: str, language: str) -> list[str]:

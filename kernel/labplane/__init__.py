@@ -15,7 +15,8 @@ from labplane.machines.lab import Lab
 from labplane.machines.lifecycle import plug, unplug
 from labplane.machines.ports import VMPort
 from labplane.machines.udp_ends import open_udp
-from labplane.machines.vm import VM, VMs
+from labplane.machines.vm import VM
+from labplane.machines.vms import VMs
 from labplane.measures import Measured, Measures
 from labplane.net.nios import NIO_TAP, NIO_UDP
 from labplane.net.ports import PortPool

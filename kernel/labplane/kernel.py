@@ -91,6 +91,12 @@ class Kernel(Lab):
             raise NotFound(f"There is no open project {project_id}; POST /v1/projects opens one.")
         return directory
 
+    def image_path(self, kind: str, name: str) -> Path:
+        path: Path | None = self.plugins.hook.image_path(kind=kind, name=name)
+        if path is None:
+            raise Conflict("No plugin keeps images here; the plugin 'images' of labplane does, unless it is disabled.")
+        return path
+
     async def ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
         return await self.routes.ask(method, path, {} if body is None else body, parameters)
 

@@ -54,6 +54,9 @@ NEVER = {
     ("POST", "/v1/projects/{project_id}/links"),  # nobody guesses the ids of two VMs
     ("DELETE", "/v1/projects/{project_id}/links/{link_id}"),
     ("POST", "/v1/projects/{project_id}/{kind}/vms/{node_id}/exec"),
+    ("GET", "/v1/{kind}/vms"),  # no kind here has images
+    ("POST", "/v1/{kind}/vms/{path}"),
+    ("DELETE", "/v1/{kind}/vms/{path}"),
     ("POST", "/v1/config/reload"),  # in local mode only
     ("POST", "/v1/server/shutdown"),  # in local mode only
     ("POST", "/v1/projects/{project_id}/vpcs/vms/{vm_id}/start"),  # see CONFIG

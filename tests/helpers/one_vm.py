@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ class OneVM:
         self.id = PROJECT
         self.lock = asyncio.Lock()
         self.gone = False
+        self.driver = SimpleNamespace(kind="box")
 
 
 class Directory:

@@ -52,6 +52,18 @@ def kernel_schemas() -> Mapping[str, Schema]:
             "required": ["adapter", "port", "name", "kind", "mac", "nio"],
             "additionalProperties": False,
         },
+        "Capture": {
+            "type": "object",
+            "properties": {"capture_file_name": {"type": "string", "minLength": 1}, "data_link_type": text},
+            "required": ["capture_file_name"],
+            "additionalProperties": False,
+        },
+        "CaptureFile": {"type": "object", "properties": {"pcap_file_path": text}, "required": ["pcap_file_path"]},
+        "CaptureAtPort": {
+            "type": "object",
+            "properties": {"adapter": number, "port": number, "path": text},
+            "required": ["adapter", "port", "path"],
+        },
         "Plugin": {
             "type": "object",
             "properties": {**report, **lists, "error": maybe, "faults": {"type": "integer"}, "last_fault": maybe},

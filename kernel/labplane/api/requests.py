@@ -104,7 +104,7 @@ class Resource:
     ) -> Any:
         if reason := compiled.complaint(value):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
-        vm = look_up(self.lab, path)
+        vm = look_up(self.lab, path, compiled.route.kind)
         if vm is not None:
             return await self._finish(_locked(vm, compiled.route.endpoint, Request(value, path, vm, scope)))
         reply = compiled.route.endpoint(Request(value, path, None, scope, receive))
@@ -118,8 +118,10 @@ class Resource:
         return await asyncio.shield(self.lab.background(operation))
 
 
-def look_up(lab: Directory, path: dict[str, Any]) -> VM | None:
+def look_up(lab: Directory, path: dict[str, Any], kind: str | None) -> VM | None:
     """The VM whose id is among the parameters of a path, None if there is none; ids are put into lower case (E-3).
+
+    kind: that the VM must be of, None for any.
 
     Raises BadRequest for an id of the wrong form, NotFound for a project or VM that does not exist.
     """
@@ -130,7 +132,10 @@ def look_up(lab: Directory, path: dict[str, Any]) -> VM | None:
     if "vm_id" not in path:
         return None
     path["vm_id"] = parse_uuid(path["vm_id"], "vm_id")
-    return lab.find_vm(project_id, path["vm_id"])
+    vm = lab.find_vm(project_id, path["vm_id"])
+    if kind not in (None, vm.driver.kind):
+        raise NotFound(f"There is no {kind} VM {vm.id}; it is of kind {vm.driver.kind}.")
+    return vm
 
 
 async def _locked(vm: VM, endpoint: Endpoint, request: Request) -> Any:

@@ -75,6 +75,7 @@ class Route:
               VM, whose lock a slow client would hold; and it is ended with its request, so whatever must be finished
               is for ``lab.background``.
     yields:   it serves only until another plugin brings a route of that method and path, in whatever order they come.
+    kind:     of the VM that a ``vm_id`` in the path has to be; one of another kind is 404. None for any.
     """
 
     method: str
@@ -89,6 +90,7 @@ class Route:
     offered: bool = True
     streams: bool = False
     yields: bool = False
+    kind: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from starlette.websockets import WebSocket
 from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
 from labplane.errors import Conflict, MethodNotAllowed, NotFound
-from labplane.machines import lifecycle
+from labplane.machines import capturing, lifecycle
+from labplane.machines.capturing import can_capture
 from labplane.machines.changes import CHANGE, CHANGES, DEFAULT, LIVE, NULL, ONLY_STOPPED, RESTART, asked
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.driver import ConsoleDriver, Driver
@@ -30,7 +31,11 @@ ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
     "resume": lifecycle.resume,
 }
 
-RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "ready", "vm_directory"})
+RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
+ASYNC_METHODS = (
+    *("check", "configure", "link", "show", "removed", "connect", "disconnect"),
+    *("capture", "end_capture"),
+)
 PLAIN_METHODS = ("adapters", "ports", "normalise", "patience")
 
 
@@ -47,9 +52,10 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
     if kind in taken:
         raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind].driver).__module__}")
+    reserved = RESERVED | more_members(driver).keys()
     for table in ("properties", "accepts", "readonly", "nios"):
         for name, schema in getattr(driver, table).items():
-            if table != "nios" and name in RESERVED:
+            if table != "nios" and name in reserved:
                 raise DriverError(f"the {kind} {table} may not have {name!r}: it is the kernel's own")
             check(schema, f"{kind} {table} {name}")
             if (change := schema.get(CHANGE, RESTART)) not in CHANGES:
@@ -60,7 +66,7 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
         raise DriverError(f"{kind} keeps and only accepts {both}; name each in one of properties and accepts")
     if unknown := sorted(set(driver.required) - driver.properties.keys() - driver.accepts.keys()):
         raise DriverError(f"{kind} requires {unknown}, which are none of its properties")
-    for action in (*ACTIONS, "check", "configure", "link", "show", "removed", "connect", "disconnect"):
+    for action in (*ACTIONS, *ASYNC_METHODS):
         method = getattr(driver, action, None)
         if method is not None and not inspect.iscoroutinefunction(method):
             raise DriverError(f"{kind}: {action} must be an async method")
@@ -112,7 +118,7 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
                 "status": {"enum": ["stopped", "started", "suspended"]},
                 "vm_directory": {"type": "string"},
                 **({"console": ref("PortNumber")} if driver.console else {}),
-                **({"ready": {"type": "boolean"}} if driver.boots else {}),
+                **more_members(driver),
                 **driver.properties,
                 **driver.readonly,
             },
@@ -120,6 +126,13 @@ def vm_schemas(driver: Driver) -> Mapping[str, Schema]:
             "additionalProperties": False,
         },
     }
+
+
+def more_members(driver: Driver) -> Mapping[str, Schema]:
+    """The members that the kernel adds to the VM objects of drivers that boot or capture."""
+    ready: Mapping[str, Schema] = {"ready": {"type": "boolean"}} if driver.boots else {}
+    captures: Schema = {"type": "array", "items": ref("CaptureAtPort")}
+    return {**ready, **({"captures": captures} if can_capture(driver) else {})}
 
 
 def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
@@ -133,7 +146,7 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
         return ref(schema_name(driver, what))
 
     def route(method: str, path: str, endpoint: Callable[..., Any], summary: str, **more: Any) -> Route:
-        return Route(method, path, partial(endpoint, driver), summary=f"{summary} a {name} VM", **more)
+        return Route(method, path, endpoint, summary=f"{summary} a {name} VM", kind=name, **more)
 
     shown = {"reply": schema("VM")}
     plugged = {"body": schema("NIO"), "reply": schema("NIO")}
@@ -159,12 +172,18 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
         route("PUT", vm, _update, "Change", body=schema("Update"), **shown, refusals=(409,)),
         route("DELETE", vm, partial(_delete, deleted), "Delete", status=204),
         route("GET", vm + "/ports", _ports, "List the ports of", reply={"type": "array", "items": ref("VMPort")}),
-        route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
         route("GET", nio, _nio, "Show what is plugged into", reply=schema("NIO"), refusals=(409,)),
+        route("POST", nio, _plug, "Plug a link into", **plugged, status=201, refusals=(409,)),
         route("DELETE", nio, _unplug, "Unplug a link from", status=204, refusals=(409,)),
     ]
     if driver.console:
         routes.append(route(WEBSOCKET, f"{vm}/console", _view, "View the console of", status=101, refusals=(409,)))
+    if can_capture(driver):
+        port = vm + "/adapters/{adapter:int}/ports/{port:int}"
+        begins = {"body": ref("Capture"), "reply": ref("CaptureFile"), "refusals": (400, 409)}
+        ends: dict[str, Any] = {"status": 204, "refusals": (409,)}
+        routes.append(route("POST", f"{port}/start_capture", _capture, "Capture at a port of", **begins))
+        routes.append(route("POST", f"{port}/stop_capture", _end_capture, "End a capture of", **ends))
     for action in ACTIONS:
         can = action in actions_of(driver)
         more = {"status": 204, "refusals": (409,) if can else (405,), "offered": can}
@@ -172,7 +191,7 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
     return routes
 
 
-async def _create(lab: Lab, kind: Kind, deleted: DeletedDirs, _: Driver, request: Request) -> Any:
+async def _create(lab: Lab, kind: Kind, deleted: DeletedDirs, request: Request) -> Any:
     return await lifecycle.create(lab, kind, deleted, request.project_id, request.body, VM.to_object)
 
 
@@ -181,24 +200,24 @@ async def _list(lab: Lab, driver: Driver, request: Request) -> Any:
     return [await vm.to_object() for vm in vms]
 
 
-async def _show(driver: Driver, request: Request) -> Any:
-    return await _vm(driver, request).to_object()
+async def _show(request: Request) -> Any:
+    return await _vm(request).to_object()
 
 
-async def _update(driver: Driver, request: Request) -> Any:
-    vm = _vm(driver, request)
+async def _update(request: Request) -> Any:
+    vm = _vm(request)
     await lifecycle.update(vm, request.body)
     return await vm.to_object()
 
 
-async def _delete(deleted: DeletedDirs, driver: Driver, request: Request) -> None:
-    vm = _vm(driver, request)
+async def _delete(deleted: DeletedDirs, request: Request) -> None:
+    vm = _vm(request)
     await lifecycle.remove(vm)
     deleted.add(vm)  # only now: a commit must not take the directory of a VM that is still being stopped
 
 
-async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:
-    vm = _vm(driver, request)
+async def _view(request: Request, websocket: WebSocket) -> None:
+    vm = _vm(request)
     session = vm.session
     if session is None or not session.alive:
         what = "does not run; start it first" if session is not None or vm.status == STOPPED else "has telnet only"
@@ -206,39 +225,51 @@ async def _view(driver: Driver, request: Request, websocket: WebSocket) -> None:
     await console_socket.view(session.console, websocket)
 
 
-async def _act(action: str, driver: Driver, request: Request) -> None:
-    vm = _vm(driver, request)
+async def _act(action: str, request: Request) -> None:
+    vm = _vm(request)
+    driver = vm.driver
     if not hasattr(driver, action):
         raise MethodNotAllowed(f"{driver.kind} VMs cannot {action}; they can {', '.join(actions_of(driver))}.")
     await ACTIONS[action](vm)
 
 
-async def _ports(driver: Driver, request: Request) -> Any:
-    vm = _vm(driver, request)
+async def _ports(request: Request) -> Any:
+    vm = _vm(request)
     return [{**asdict(one), "nio": vm.nios.get((one.adapter, one.port))} for one in vm.ports()]
 
 
-async def _plug(driver: Driver, request: Request) -> Any:
-    await lifecycle.plug(_vm(driver, request), _port(request), request.body)
+async def _capture(request: Request) -> Any:
+    path = await capturing.start(_vm(request), _port(request), request.body["capture_file_name"])
+    return {"pcap_file_path": str(path)}
+
+
+async def _end_capture(request: Request) -> None:
+    vm, port = _vm(request), _port(request)
+    if port not in vm.captures:
+        check_port(port, vm.adapters(), str(vm))
+    await capturing.end(vm, port)
+
+
+async def _plug(request: Request) -> Any:
+    await lifecycle.plug(_vm(request), _port(request), request.body)
     return request.body
 
 
-async def _nio(driver: Driver, request: Request) -> Any:
-    vm, port = _vm(driver, request), _port(request)
-    check_port(port, tuple(vm.run(driver.adapters, vm)), str(vm))
+async def _nio(request: Request) -> Any:
+    vm, port = _vm(request), _port(request)
+    check_port(port, vm.adapters(), str(vm))
     if (nio := vm.nios.get(port)) is None:
         raise NotFound(f"Nothing is plugged into port {port[1]} on adapter {port[0]} of {vm}.")
     return dict(nio)
 
 
-async def _unplug(driver: Driver, request: Request) -> None:
-    await lifecycle.unplug(_vm(driver, request), _port(request))
+async def _unplug(request: Request) -> None:
+    await lifecycle.unplug(_vm(request), _port(request))
 
 
-def _vm(driver: Driver, request: Request) -> VM:
+def _vm(request: Request) -> VM:
     vm = request.vm
     assert vm is not None  # noqa: S101 - the path has {vm_id}
-    vm.require_kind(driver)
     return vm
 
 

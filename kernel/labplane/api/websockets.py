@@ -48,7 +48,7 @@ class _Socket:
         websocket = WebSocket(scope, receive, send)
         path: dict[str, Any] = scope["path_params"]
         try:
-            vm = look_up(self._lab, path)
+            vm = look_up(self._lab, path, self._route.kind)
             await self._route.endpoint(Request({}, path, vm, scope), websocket)
             error = None
         except WebSocketDisconnect:  # the client has left, which is an end like any other

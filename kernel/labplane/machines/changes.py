@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
+from labplane.machines.images import images_of
 from labplane.machines.vm import STOPPED, VM
 from labplane.net.nios import has_port
 from labplane.validation.schemas import Schema
@@ -26,7 +27,9 @@ def given_settings(vm: VM, body: Mapping[str, Any]) -> dict[str, Any]:
         if name in body:
             means_default = body[name] is None and schema.get(NULL) == DEFAULT
             given[name] = schema["default"] if means_default else body[name]
-    return dict(vm.run(driver.normalise, given))
+    taken = dict(vm.run(driver.normalise, given))
+    images_of(vm, taken)  # which refuses a name that can be none
+    return taken
 
 
 def stored(vm: VM, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from resource import RLIMIT_AS, RLIMIT_FSIZE
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +31,9 @@ class Driver(ABC):
     properties: JSON Schema of each setting of its own; they stand flat beside the kernel's in requests and replies.
                 ``default`` is honoured. ``"x-change"`` says what changing it needs: with "live" the VM works with it at
                 once, with "restart", which is the default, from its next start on, and with "stopped" the kernel
-                refuses another value while the VM runs. With ``"x-null": "default"`` requests may have null for the
+                refuses another value while the VM runs. A text of the ``"format": "labplane-image"`` names an image:
+                the kernel refuses what can be none, and a start without its file; `VM.images` has the paths, and the
+                program may read them. With ``"x-null": "default"`` requests may have null for the
                 default.
     accepts:    JSON Schema of each setting that only requests have, `properties` likewise; nobody keeps or shows it.
     required:   the names of the settings that a create request must have.
@@ -46,7 +49,9 @@ class Driver(ABC):
     The kernel makes at most one call for a VM at a time. An action beyond start and stop becomes a route when
     it is defined: ``async def reload(self, vm)``, likewise suspend and resume. With ``async def connect(self, vm,
     port, nio)`` and ``async def disconnect(self, vm, port)`` a running VM can be re-wired; without them a changed
-    link takes effect at the next start.
+    link takes effect at the next start. With ``async def capture(self, vm, port, path)`` and ``async def
+    end_capture(self, vm, port)`` it captures what goes through a linked port, as pcap, to the empty file at `path`;
+    when it stops, its captures end with it, and no call tells so.
 
     A subclass has whatever ``__init__`` it likes, as long as that calls ``super().__init__(lab)``: the plugin makes the
     driver, in its hook `drivers`, and gives it what it needs of the plugin's settings (``self.config``).
@@ -283,6 +288,8 @@ class ProcessDriver(ConsoleDriver):
         if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
             raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
         needs = self.needs(vm) if self.confined and self.lab.settings.sandbox != "off" else None
+        if needs is not None:
+            needs = replace(needs, reads=(*needs.reads, *vm.images()))
         hand_over(vm)
         try:
             if self.lab.user is not None:

@@ -16,7 +16,8 @@ from labplane.machines import lifecycle
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.ports import MacBlocks
-from labplane.machines.vm import VM, VMs, directory_of
+from labplane.machines.vm import VM, directory_of
+from labplane.machines.vms import VMs
 from labplane.measures import Measures
 from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
@@ -77,6 +78,13 @@ class Lab(ABC):
     @abstractmethod
     def project_dir(self, project_id: str) -> Path:
         """The directory of the project's files. Raises NotFound unless a plugin has that project open."""
+
+    @abstractmethod
+    def image_path(self, kind: str, name: str) -> Path:
+        """The file of the image that VMs of that kind know by `name`; it need not exist.
+
+        Raises LabError when that can be no name of one, or nobody keeps images.
+        """
 
     def project_owner(self, project_id: str) -> str:
         """The owner under which a project itself holds leases: ports that were asked for and are not yet used."""

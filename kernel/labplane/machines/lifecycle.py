@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
+from labplane.machines import capturing
 from labplane.machines.changes import check_change, given_settings, stored
+from labplane.machines.console_port import moved_console, reserve_console
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
 from labplane.machines.driver import ConsoleDriver, ProcessDriver
+from labplane.machines.images import check_start
 from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
@@ -82,7 +85,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
             if console is None:
                 vm.console = lab.consoles.lease(vm)
             else:
-                _reserve(vm, console)
+                reserve_console(vm, console)
                 vm.console = console
             undo.callback(lab.consoles.release, vm.console, vm)
         if not _make_directory(vm):
@@ -130,45 +133,12 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
     if old is None or new is None or new == old:
         await vm.supervised(vm.driver.configure(vm, changes))
     else:
-        async with _moved_console(vm, old, new):
+        async with moved_console(vm, old, new):
             await vm.supervised(vm.driver.configure(vm, changes))
     vm.name = changes.pop("name", vm.name)
     vm.settings.update(stored(vm, changes))
     if (vm.name, vm.console, vm.settings) != before:
         vm.announce("vm.updated")
-
-
-@asynccontextmanager
-async def _moved_console(vm: VM, old: int, new: int) -> AsyncIterator[None]:
-    """Give `vm` the console port `new`, listening if it runs; it keeps `old` if the block fails."""
-    consoles = vm.lab.consoles
-    _reserve(vm, new)
-    try:
-        async with AsyncExitStack() as stack:
-            if vm.status != STOPPED:
-                await _listen(stack, vm, new)
-            yield
-    except BaseException:
-        consoles.release(new, vm)
-        raise
-    consoles.release(old, vm)
-    vm.console = new
-
-
-def _reserve(vm: VM, console: int) -> None:
-    """Lease that console port to `vm` (M-4)."""
-    vm.lab.consoles.reserve(console, vm)
-
-
-async def _listen(stack: AsyncExitStack, vm: VM, port: int) -> None:
-    """Let the console of `vm`, which runs, listen at `port` too until the stack ends; there alone if that ends well."""
-    if vm.session is None:
-        raise Conflict(f"The console of {vm} cannot be changed while it runs; stop it first.")
-    try:
-        with vm.lab.consoles.shared(port):
-            await stack.enter_async_context(vm.session.listener.moved(vm.lab.settings.console_host, port))
-    except OSError:
-        raise Conflict(f"The console port {port} is in use by another program.") from None
 
 
 async def start(vm: VM) -> None:
@@ -180,7 +150,7 @@ async def start(vm: VM) -> None:
     vm.ready = False
     try:
         with vm.deed("start"):
-            await vm.supervised(vm.driver.check())
+            await check_start(vm)
             _make_way(vm)
             await vm.supervised(vm.driver.start(vm))
     except BaseException:
@@ -214,7 +184,7 @@ async def reload(vm: VM) -> None:
     ran = vm.status != STOPPED
     try:
         with _ending(vm), vm.deed("reload"):
-            await vm.supervised(vm.driver.check())
+            await check_start(vm)
             if not ran:
                 _make_way(vm)
             vm.ready = False
@@ -308,6 +278,7 @@ async def unplug(vm: VM, port: Port) -> None:
     if old is None:
         check_port(port, vm.adapters(), str(vm))
         return
+    await capturing.end(vm, port)
     if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
         await vm.supervised(vm.driver.disconnect(vm, port))
     del vm.nios[port]

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labplane.errors import LabError, NotFound
+from labplane.errors import LabError
+from labplane.machines.capturing import can_capture
+from labplane.machines.images import images_of
 from labplane.machines.ports import VMPort
 from labplane.machines.udp_ends import take_back
 from labplane.net.nios import NIO, Port
@@ -57,6 +59,7 @@ class VM:
     settings: the driver's own settings, by name.
     console:  its TCP port, None for a kind without consoles.
     nios:     the NIO of each port in which a link is plugged, by (adapter, port).
+    captures: the file to which each port is being captured, by (adapter, port); empty while it is stopped.
     lent:     the UDP ports that its program may have bound, those of former NIOs too.
     status:   "stopped", "started" or "suspended"; a change of it is an event. The kernel sets it; see `report`.
     ready:    whether it is started and its guest is up, for a driver that `boots`; its beginning is an event.
@@ -76,6 +79,7 @@ class VM:
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
+        self.captures: dict[Port, Path] = {}
         self.lent: set[int] = set()
         self._kind = kind
         self._status = STOPPED
@@ -109,6 +113,8 @@ class VM:
     def status(self, status: str) -> None:
         if status != self._status:
             self._status = status
+            if status == STOPPED:
+                self.captures.clear()
             self.announce(f"vm.{status}")
 
     @property
@@ -137,6 +143,15 @@ class VM:
     def ports(self) -> tuple[VMPort, ...]:
         """Its ports, with their names. Raises LabError only."""
         return self._kind.ports(self)
+
+    @property
+    def captures_dir(self) -> Path:
+        """The directory of the files to which its ports are captured."""
+        return self.lab.project_dir(self.project_id).joinpath("project-files", "captures", self.id)
+
+    def images(self) -> list[Path]:
+        """The files of the images that its settings name; when it starts they are there. Raises LabError."""
+        return list(images_of(self, self.settings).values())
 
     def mac(self, number: int) -> str:
         """A MAC address, "02:00:00:00:00:00", for each `number` from 0 to 1,023.
@@ -264,6 +279,11 @@ class VM:
         }
         if self.console is not None:
             own["console"] = self.console
+        if can_capture(self.driver):
+            own["captures"] = [
+                {"adapter": adapter, "port": port, "path": str(path)}
+                for (adapter, port), path in sorted(self.captures.items())
+            ]
         if self.driver.boots:
             own["ready"] = self.ready
         return own
@@ -279,11 +299,6 @@ class VM:
         """The result of a plain method of the driver. Raises LabError only."""
         return self._kind.run(function, *arguments, vm=self, project_id=self.project_id)
 
-    def require_kind(self, driver: "Driver") -> None:
-        """Raise NotFound unless the VM is of the kind of `driver`."""
-        if self.driver is not driver:
-            raise NotFound(f"There is no {driver.kind} VM {self.id}; it is of kind {self.driver.kind}.")
-
     def ended(self, session: "Session", returncode: int) -> None:
         """Take note that the machine of `session` has ended, for whatever reason (S-7)."""
         if session is self.session:
@@ -295,45 +310,3 @@ class VM:
             take_back(self)
             self.status = STOPPED
             self.lab.background(session.finish())
-
-
-class VMs:
-    """Every VM of a lab, by id and by project. Iterating gives those of all projects."""
-
-    def __init__(self) -> None:
-        self._by_id: dict[str, VM] = {}
-        self._by_project: dict[str, dict[str, VM]] = {}
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[VM]:
-        return iter(list(self._by_id.values()))
-
-    def get(self, vm_id: str) -> VM | None:
-        """The VM of that id, which may still be in the making; None when there is none."""
-        return self._by_id.get(vm_id)
-
-    def count(self, project_id: str) -> int:
-        """How many VMs the project has, those in the making included."""
-        return len(self._by_project.get(project_id, {}))
-
-    def of(self, project_id: str) -> list[VM]:
-        """The project's VMs, those in the making included, oldest first."""
-        return list(self._by_project.get(project_id, {}).values())
-
-    def add(self, vm: VM) -> None:
-        """Take in a new VM. Raises ValueError when there is one of that id: its maker has not looked."""
-        if self._by_id.setdefault(vm.id, vm) is not vm:
-            raise ValueError(f"there is a VM {vm.id} already")
-        self._by_project.setdefault(vm.project_id, {})[vm.id] = vm
-
-    def discard(self, vm: VM) -> None:
-        """Forget `vm`, which is gone from now on."""
-        vm.phase = Phase.GONE
-        vm.lab.macs.release(vm.id)
-        del self._by_id[vm.id]
-        siblings = self._by_project[vm.project_id]
-        del siblings[vm.id]
-        if not siblings:
-            del self._by_project[vm.project_id]

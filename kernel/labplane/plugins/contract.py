@@ -60,6 +60,16 @@ class Hooks:
         return None
 
     @_hookspec(firstresult=True)
+    def image_path(self, kind: str, name: str) -> Path | None:
+        """Where the image is, or would be, that VMs of that kind know by `name`, as an absolute path; None if it is not
+        yours. Raises a LabError for what can be no name of an image.
+
+        The first answer counts. Asked for each setting of the format "labplane-image". Only who keeps images, as
+        labplane's own plugin ``images`` does, implements this.
+        """
+        return None
+
+    @_hookspec(firstresult=True)
     def api_version(self, user_agent: str) -> str | None:
         """The API version that a client with this ``User-Agent`` is told; None for a client that is not yours.
 

@@ -276,3 +276,15 @@ def test_a_route_that_yields_makes_way_for_another_whichever_comes_first(first: 
     assert [route.yields for route in added.routes] == [False]
     with pytest.raises(RouteError, match="is taken by"):
         added.compile([routes[1]], Schemas())
+
+
+def test_a_route_of_one_kind_finds_no_vm_of_another() -> None:
+    app = application(
+        Route("GET", "/box/{vm_id}", nothing, kind="box"),
+        Route("GET", "/router/{vm_id}", nothing, kind="router"),
+        Route("GET", "/any/{vm_id}", nothing),
+    )
+    for path, status in (("box", 200), ("router", 404), ("any", 200)):
+        found, _, body = asked(app, "GET", f"/{path}/{PROJECT}")
+        assert found == status
+        assert status == 200 or "it is of kind box" in json.loads(body)["message"]
