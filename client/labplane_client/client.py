@@ -2,25 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass, fields
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import quote
 
 import httpx2
+
+from labplane_client.errors import ClientError
+
+if TYPE_CHECKING:
+    from labplane_client.consoles import AsyncConsole, Console
 
 P = ParamSpec("P")
 T = TypeVar("T")
 LOCAL = "http://127.0.0.1:8000"
 SECONDS = httpx2.Timeout(90, connect=10)  # a driver may take 60, and requests for one VM wait for each other
-
-
-class ClientError(Exception):
-    """A refusal, or no answer; status: of the reply, None without one; message: a sentence that says why."""
-
-    def __init__(self, status: int | None, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,13 @@ class Operations(ABC):
     http: httpx2.Client | httpx2.AsyncClient
 
     @abstractmethod
-    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response: ...
+    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None, patience: Any) -> httpx2.Response: ...
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: Any = httpx2.USE_CLIENT_DEFAULT
+    ) -> Any:
         try:
-            reply = await self._send(method, path, body)
+            reply = await self._send(method, path, body, patience)
             value: Any = reply.json() if reply.content else None
             refusal = None if reply.is_success else str(value["message"])
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -197,6 +196,17 @@ class Operations(ABC):
         await self._ask("POST", _at(vm, "resume"))
 
     @operation
+    async def topology(self, project: Project | str) -> dict[str, Any]:
+        """Its nodes with their places and ports, and what is linked to what."""
+        return dict(await self._ask("GET", _at(project, "topology")))
+
+    @operation
+    async def answer(self, vm: VM, line: str, *, until: str | None = None, timeout: float = 30.0) -> dict[str, Any]:
+        """Type a line at its console: "output" until the next prompt or this regular expression, "ended_by"."""
+        body = {"line": line, "timeout": timeout, **({} if until is None else {"until": until})}
+        return dict(await self._ask("POST", _at(vm, "exec"), body, httpx2.Timeout(timeout + 30, connect=10)))
+
+    @operation
     async def udp_port(self, project: Project | str | None = None) -> int:
         """A UDP port at the server, for a link: the project's until then, or for an hour nobody else's."""
         path = "/v1/ports/udp" if project is None else _at(project, "ports", "udp")
@@ -245,8 +255,14 @@ class Client(Operations):
     def __exit__(self, *_: object) -> None:
         self.http.close()
 
-    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response:
-        return self.http.request(method, path, json=body)
+    def console(self, vm: VM, prompt: bytes | None = None) -> "AbstractContextManager[Console]":
+        """Its console, to look at and to type at; prompt: a regular expression of where it waits for a line."""
+        from labplane_client.consoles import PROMPT, open_console
+
+        return open_console(self.http, _at(vm, "console"), prompt or PROMPT)
+
+    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None, patience: Any) -> httpx2.Response:
+        return self.http.request(method, path, json=body, timeout=patience)
 
 
 class AsyncClient(Operations):
@@ -261,8 +277,14 @@ class AsyncClient(Operations):
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
 
-    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response:
-        return await self.http.request(method, path, json=body)
+    def console(self, vm: VM, prompt: bytes | None = None) -> "AbstractAsyncContextManager[AsyncConsole]":
+        """Its console, to look at and to type at; prompt: a regular expression of where it waits for a line."""
+        from labplane_client.consoles import PROMPT, open_async_console
+
+        return open_async_console(self.http, _at(vm, "console"), prompt or PROMPT)
+
+    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None, patience: Any) -> httpx2.Response:
+        return await self.http.request(method, path, json=body, timeout=patience)
 
 
 def _given(url: str, token: str | None) -> dict[str, Any]:

@@ -29,6 +29,12 @@ WITHOUT_A_METHOD = {
     ("POST", "/v1/server/shutdown"): "who started the server ends it, with a signal",
     ("POST", "/v1/config/reload"): "likewise",
     ("GET", "/v1/projects/{project_id}/fragile/vms/{vm_id}/ports"): "scripts link by adapter and port",
+    ("GET", "/v1/projects/{project_id}/fragile/vms/{vm_id}/adapters/{adapter}/ports/{port}/nio"): "topology() has it",
+    ("PATCH", "/v1/projects/{project_id}/topology"): "for programs that draw labs",
+    ("POST", "/v1/projects/{project_id}/links"): "link() works with servers that lack it",
+    ("DELETE", "/v1/projects/{project_id}/links/{link_id}"): "likewise",
+    ("GET", "/v1/lab.schema.json"): "for editors",
+    ("GET", "/v1/kinds"): "for `labplane doctor`",
     ("GET", "/v1/projects/{project_id}/files"): "what it lists is fetched without this client",
     ("GET", "/v1/projects/{project_id}/files/{path}"): "no JSON: a stream of bytes, for any HTTP client",
     ("POST", "/v1/projects/{project_id}/files/{path}"): "likewise",
@@ -158,6 +164,10 @@ def everything(lab: Both) -> None:
     one = lab.update_vm(one, name="First", size=4)
     assert (one.name, one.properties) == ("First", {"size": 4})
     lab.link((one, 1, 1), two)
+    assert [len(link["ends"]) for link in lab.topology(project)["links"]] == [2]
+    lab.start(two)
+    assert lab.answer(two, "show ip")["ended_by"] == "prompt"
+    lab.stop(two)
     lab.unlink((one, 1, 1), two)
     nio = {"type": "nio_udp", "lport": lab.udp_port(), "rhost": "127.0.0.1", "rport": lab.udp_port(project)}
     lab.plug(one, nio)

@@ -14,7 +14,9 @@ from support import Server, running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
 SERVER = "http://127.0.0.1:8000"
-WITH_HTTPX, WITH_CLIENT, WITH_ASYNC_CLIENT, REFUSED, CONSOLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+WITH_HTTPX, WITH_CLIENT, WITH_ASYNC_CLIENT, ASKED, REFUSED, CONSOLES = re.findall(
+    r"^```python\n(.*?)^```$", PAGE, re.M | re.S
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,12 @@ def test_the_two_pcs_of_the_page_ping_each_other(lab: str, server: Server) -> No
 def test_the_session_with_httpx_takes_fifteen_lines() -> None:
     assert "import httpx2\n" in WITH_HTTPX
     assert len(WITH_HTTPX.splitlines()) <= 15
+
+
+def test_the_console_of_the_page_answers(server: Server) -> None:
+    assert "10.0.0.2 icmp_seq=1 ttl=64" in run(ASKED, server)
+    (project,) = server.http.get("/v1/projects").json()
+    assert server.http.delete(f"/v1/projects/{project['project_id']}").status_code == 204
 
 
 def test_the_refusal_of_the_page_is_one(server: Server) -> None:
