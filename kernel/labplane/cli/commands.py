@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labplane.cli.offered import Commands
 from labplane.cli.options import settings_options
 from labplane.settings import Settings, SettingsError
 
@@ -25,7 +26,7 @@ _config = click.option(
 _plugins_dir = settings_options("plugins_dir")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="labplane")
 def main() -> None:
     """labplane runs emulated network machines and speaks the GNS3 server API v1."""
