@@ -152,10 +152,11 @@ class Links(Plugin):
         places = await self._layout.of(request.project_id)
         links = await links_among(vms)
         link_ids = {(end.vm.id, end.port): link.id for link in links for end in link.ends}
+        names = {vm.id: port_names(vm) for vm in vms}
         return {
             "project_id": request.project_id,
-            "nodes": [_node(vm, places.get(vm.id, UNPLACED), link_ids) for vm in vms],
-            "links": [_link(link) for link in links],
+            "nodes": [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids) for vm in vms],
+            "links": [_link(link, names) for link in links],
         }
 
     async def place(self, request: Request) -> Any:
@@ -192,7 +193,7 @@ class Links(Plugin):
                 if {(end.vm.id, end.port) for end in link.ends}
                 == {(vm.id, p) for vm, p in zip(vms, ports, strict=True)}
             ]
-            return {**_link(made), "restart": _to_restart(vms)}
+            return {**_link(made, {vm.id: port_names(vm) for vm in vms}), "restart": _to_restart(vms)}
 
     async def unlink(self, request: Request) -> Any:
         """K-6."""
@@ -309,7 +310,9 @@ def _nio(lport: int, rport: int) -> Mapping[str, Any]:
     return {"lport": lport, "rhost": LOOPBACK, "rport": rport, "type": "nio_udp"}
 
 
-def _node(vm: VM, place: Mapping[str, Any], link_ids: Mapping[tuple[str, Port], str]) -> Mapping[str, Any]:
+def _node(
+    vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[tuple[str, Port], str]
+) -> Mapping[str, Any]:
     return {
         "vm_id": vm.id,
         "name": vm.name,
@@ -319,14 +322,14 @@ def _node(vm: VM, place: Mapping[str, Any], link_ids: Mapping[tuple[str, Port], 
         **place,
         "ports": [
             {"adapter": port[0], "port": port[1], "name": name, "link_id": link_ids.get((vm.id, port))}
-            for port, name in port_names(vm).items()
+            for port, name in names.items()
         ],
     }
 
 
-def _link(link: Link) -> Mapping[str, Any]:
+def _link(link: Link, names: Mapping[str, Mapping[Port, str]]) -> Mapping[str, Any]:
     ends = [
-        {"vm_id": end.vm.id, "adapter": end.port[0], "port": end.port[1], "name": port_names(end.vm)[end.port]}
+        {"vm_id": end.vm.id, "adapter": end.port[0], "port": end.port[1], "name": names[end.vm.id].get(end.port, "")}
         for end in link.ends
     ]
     return {"link_id": link.id, "ends": ends, "leads_to": link.leads_to}

@@ -47,8 +47,8 @@ def link_id(ends: frozenset[tuple[str, Port]]) -> str:
 
 
 def port_names(vm: VM) -> dict[Port, str]:
-    """Each port of `vm` with its name, as its driver says it: "eth0" and so on, as a rule."""
-    return {(one.adapter, one.port): one.name for one in vm.ports()}
+    """Each port of `vm` with its name."""
+    return {(port.adapter, port.port): port.name for port in vm.ports()}
 
 
 async def links_among(vms: Iterable[VM]) -> list[Link]:

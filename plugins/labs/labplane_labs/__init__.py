@@ -1,0 +1,1 @@
+"""Labs in files, and commands that work on them. The modules but for `plugin` know a server by the client alone."""

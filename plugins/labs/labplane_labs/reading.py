@@ -1,0 +1,130 @@
+"""YAML with the line and column of each value, as plain data."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+LARGEST = 4 * 1024 * 1024
+MOST_VALUES = 200_000  # aliases can make many of few
+
+Path_ = Sequence[str | int]
+
+
+class Problem(Exception):
+    """One thing that is wrong with a file; its text begins with "file:line:column: ", as editors read it.
+
+    line, column: from 1 on; 0 when it is about the whole file.
+    """
+
+    def __init__(self, file: str, line: int, column: int, message: str) -> None:
+        super().__init__(f"{file}:{line}:{column}: {message}" if line else f"{file}: {message}")
+        self.file, self.line, self.column, self.message = file, line, column, message
+
+
+class BadFile(Exception):
+    """A file that cannot be used; problems: all that was found, in the file's order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Document:
+    """A YAML file that was read.
+
+    data: its content in JSON types.
+    tree: the same with comments, to be changed and written again.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._yaml = yaml_of_labs()
+        try:
+            self.tree = self._yaml.load(text)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = " ".join(str(part) for part in (error.problem, error.context) if part)
+            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+            raise BadFile([Problem(name, line, column, f"this is no YAML: {what}.")]) from None
+        except (YAMLError, ValueError) as error:
+            raise BadFile([Problem(name, 0, 0, f"this is no YAML: {error}")]) from None
+        self._count = 0
+        self.data = self._plain(self.tree, [])
+
+    def problem(self, where: Path_, message: str, *, key: bool = False) -> Problem:
+        """A problem with the value at that path, or with its key."""
+        line, column = self._position(where, key)
+        return Problem(self.name, line, column, message)
+
+    def text(self) -> str:
+        """The file as it is after changes of `tree`."""
+        written = io.StringIO()
+        self._yaml.dump(self.tree, written)
+        return written.getvalue()
+
+    def _position(self, where: Path_, key: bool) -> tuple[int, int]:
+        """The line and column of what is at that path, or of the innermost part of the path that is there."""
+        node: Any = self.tree
+        found = (0, 0)
+        for number, step in enumerate(where):
+            places: Any = getattr(node, "lc", None)
+            if isinstance(node, Mapping) and step in node:
+                last = number == len(where) - 1
+                line, column = places.key(step) if key and last else places.value(step)
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                line, column = places.item(step)
+            else:
+                break
+            node, found = node[step], (line + 1, column + 1)
+        return found if found != (0, 0) else (1, 1)
+
+    def _plain(self, value: Any, where: list[str | int]) -> Any:
+        self._count += 1
+        if self._count > MOST_VALUES or len(where) > 50:
+            raise BadFile([Problem(self.name, 0, 0, "this is too much for a lab.")])
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return float(value)
+        if isinstance(value, Mapping):
+            for key in value:
+                if not isinstance(key, str):
+                    problem = self.problem([*where, key], f"the key {key!r} is no text; put it into quotes.", key=True)
+                    raise BadFile([problem])
+            return {str(key): self._plain(inner, [*where, key]) for key, inner in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return [self._plain(inner, [*where, number]) for number, inner in enumerate(value)]
+        what = type(value).__name__
+        raise BadFile([self.problem(where, f"{value} is read as a {what}; put it into quotes if it is a text.")])
+
+
+def yaml_of_labs() -> YAML:
+    """YAML 1.2 as lab files are read and written: comments and quotes stay."""
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def read(path: Path) -> Document:
+    """The YAML file at `path`. Raises BadFile."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BadFile([Problem(str(path), 0, 0, f"cannot be read: {error.strerror}.")]) from None
+    if len(data) > LARGEST:
+        raise BadFile([Problem(str(path), 0, 0, f"is longer than {LARGEST} bytes.")])
+    try:
+        return Document(str(path), data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadFile([Problem(str(path), 0, 0, "is not in UTF-8.")]) from None

@@ -1,0 +1,97 @@
+"""The server that commands talk to: the one that answers, or one that is started in the background."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import platformdirs
+import psutil
+
+PATIENCE = 30.0
+
+
+class NoServer(Exception):
+    """No server answers and none could be started; the text says why and what to do."""
+
+
+def usual() -> str:
+    """Where `labplane serve` listens on this host unless it is told otherwise."""
+    return f"http://127.0.0.1:{os.environ.get('LABPLANE_PORT', '8000')}"
+
+
+def answers(url: str) -> bool:
+    """Whether something that speaks HTTP answers there, be it with a refusal."""
+    try:
+        httpx2.get(f"{url}/v1/version", timeout=5, trust_env=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return False
+    return True
+
+
+def ensure(url: str | None) -> tuple[str, bool]:
+    """The URL of a server that answers, and whether it was started for that. Raises NoServer.
+
+    url: None for the usual one on this host, which is started in the background when it does not run.
+    """
+    at = url or usual()
+    if answers(at):
+        return at, False
+    if url is not None:
+        raise NoServer(f"{url} does not answer. Start it there, or leave --url out for a server on this host.")
+    _start(at)
+    return at, True
+
+
+def stop_background() -> bool:
+    """End the server that `ensure` has started, if it still runs; whether it did."""
+    try:
+        noted = json.loads(_note().read_text())
+        server = psutil.Process(noted["pid"])
+        if abs(server.create_time() - noted["created"]) > 1:
+            return False
+        server.terminate()
+        server.wait(PATIENCE)
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            _note().unlink()
+    return True
+
+
+def log_file() -> Path:
+    """The log of the server that `ensure` starts."""
+    return platformdirs.user_state_path("labplane") / "server.log"
+
+
+def _note() -> Path:
+    return platformdirs.user_state_path("labplane") / "server.json"
+
+
+def _start(url: str) -> None:
+    log = log_file()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    port = httpx2.URL(url).port
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "labplane", "serve", "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=Path.home() if Path.home().is_dir() else os.sep,
+        )
+    _note().write_text(json.dumps({"pid": server.pid, "created": psutil.Process(server.pid).create_time(), "url": url}))
+    deadline = time.monotonic() + PATIENCE
+    while not answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.terminate()
+            server.wait()
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise NoServer(f"The server did not start: {' '.join(last) or 'it said nothing'} (its log is {log}).")
+        time.sleep(0.02)
