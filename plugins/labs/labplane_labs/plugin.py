@@ -41,9 +41,8 @@ class Labs(Plugin):
 
     async def kinds(self, _: Request) -> Any:
         """Y-2."""
-        return [
-            {"kind": kind, "message": await _lacks(driver.check())} for kind, driver in sorted(self.lab.drivers.items())
-        ]
+        drivers = self.lab.drivers
+        return [{"kind": kind, "message": await _lacks(drivers[kind].check())} for kind in sorted(drivers)]
 
 
 async def _lacks(check: Any) -> str | None:

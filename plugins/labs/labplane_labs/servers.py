@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -45,6 +48,26 @@ def ensure(url: str | None) -> tuple[str, bool]:
         raise NoServer(f"{url} does not answer. Start it there, or leave --url out for a server on this host.")
     _start(at)
     return at, True
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[str]:
+    """The URL of a server of its own, with files of its own, which ends with the block. Raises NoServer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="labplane-") as directory:
+        command = [sys.executable, "-m", "labplane", "serve", "--port", str(port), "--projects-dir", directory]
+        log = Path(directory) / "server.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output, start_new_session=True)
+        try:
+            _await(server, url, log)
+            yield url
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def stop_background() -> bool:
@@ -87,6 +110,10 @@ def _start(url: str) -> None:
             cwd=Path.home() if Path.home().is_dir() else os.sep,
         )
     _note().write_text(json.dumps({"pid": server.pid, "created": psutil.Process(server.pid).create_time(), "url": url}))
+    _await(server, url, log)
+
+
+def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while not answers(url):
         if server.poll() is not None or time.monotonic() > deadline:

@@ -125,6 +125,22 @@ def read_lab(at: At, path: Path) -> tuple["LabFile", Mapping[str, Any]]:
     return load(path, schema), schema
 
 
+def schema_of(at: At) -> Mapping[str, Any]:
+    """The schema of lab files: the server's; that of this environment when no server answers."""
+    import subprocess
+
+    from labplane_labs.schema import lab_schema
+
+    if at.url is not None or servers.answers(at.where):
+        with at.client() as client:
+            found: Mapping[str, Any] = client.call("GET", "/v1/lab.schema.json")
+            return found
+    done = subprocess.run([sys.executable, "-m", "labplane", "openapi"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise servers.NoServer(f"The kinds of this environment cannot be listed: {done.stderr.strip()}")
+    return lab_schema(json.loads(done.stdout))
+
+
 def labs_of(client: Client, name: str | None = None) -> list[Project]:
     """The open projects that were made from lab files; of the lab of that name and its copies, if one is given."""
     found = [project for project in client.projects() if project.project_id == ids.project_id(project.name or "")]

@@ -19,6 +19,7 @@ from labplane_labs.commands.common import (
     labs_of,
     read_lab,
     run,
+    schema_of,
     table,
     the_file,
 )
@@ -196,7 +197,7 @@ def check(at: At, files: tuple[str, ...]) -> int:
     from labplane_labs.labfile import load
     from labplane_labs.reading import BadFile
 
-    schema = _schema(at)
+    schema = schema_of(at)
     problems = []
     paths = [the_file(file) for file in files] or [the_file(None)]
     for path in paths:
@@ -208,20 +209,3 @@ def check(at: At, files: tuple[str, ...]) -> int:
         raise BadFile(problems)
     at.show({"problems": []}, lambda: click.echo("\n".join(f"{path} is a good lab" for path in paths)))
     return 0
-
-
-def _schema(at: At) -> Mapping[str, Any]:
-    import json
-    import subprocess
-    import sys
-
-    from labplane_labs.schema import lab_schema
-
-    if at.url is not None or servers.answers(at.where):
-        with at.client() as client:
-            found: Mapping[str, Any] = client.call("GET", "/v1/lab.schema.json")
-            return found
-    done = subprocess.run([sys.executable, "-m", "labplane", "openapi"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise servers.NoServer(f"The kinds of this environment cannot be listed: {done.stderr.strip()}")
-    return lab_schema(json.loads(done.stdout))
