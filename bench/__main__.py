@@ -25,6 +25,7 @@ from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
 from bench.measure_switch import switch
 from bench.measure_vms import rest, start, storm
+from bench.measure_web import web
 from bench.table import Row, markdown
 
 RESULTS = Path(__file__).parent / "results" / "labplane.md"
@@ -41,6 +42,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "switch": switch,
     "guards": guards,
     "idle": idle,
+    "web": web,
 }
 
 
