@@ -223,7 +223,7 @@ export class Drawer {
       edge.setAttribute("aria-valuenow", Math.round((100 * now) / all));
       keep("drawer", now);
     };
-    set(kept("drawer", 220));
+    set(kept("drawer", Math.min(220, innerHeight * 0.3)));
     edge.onpointerdown = (event) => {
       edge.setPointerCapture(event.pointerId);
       const from = event.clientY + this.element.clientHeight;

@@ -10,7 +10,7 @@ let made = 0;
 // Raises an Error with a sentence when a field cannot be read.
 export function formOf(schema, values, { leaveOut = [], first = [] } = {}) {
   const all = Object.keys(schema.properties).filter((name) => !leaveOut.includes(name));
-  const order = [...first.filter((name) => all.includes(name)), ...all.filter((name) => !first.includes(name))];
+  const order = [...new Set([...first.filter((name) => all.includes(name)), ...all])];
   const required = new Set(schema.required ?? []);
   const fields = order.map((name) => field(name, schema.properties[name], values, required.has(name)));
   return {

@@ -158,7 +158,7 @@ export class Gestures {
   // The node whose ring of ports a place lies in.
   near(place) {
     let best = null;
-    let least = RING + 14;
+    let least = RING + 20;
     for (const node of this.lab.nodes.values()) {
       const far = Math.hypot(node.x - place.x, node.y - place.y);
       if (far < least) [best, least] = [node.vm_id, far];

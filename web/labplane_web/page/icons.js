@@ -63,6 +63,9 @@ export function symbols() {
   return all;
 }
 
+// The lines of a picture, for where there are hundreds: `use` costs a tree of its own for each.
+export const linesOf = (name) => LINES[name];
+
 export function iconOf(kind) {
   return KINDS.find(([words]) => words.test(kind))?.[1] ?? "k-box";
 }

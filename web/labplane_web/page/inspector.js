@@ -132,6 +132,7 @@ export class Inspector {
 
 const list = (facts) => make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 const counted = (counters) =>
+  [["frames_in", "bytes_in", "frames_out", "bytes_out"].every((name) => name in counters) && T.counted(counters)].find(Boolean) ||
   Object.entries(counters)
     .filter(([, value]) => typeof value === "number")
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${value.toLocaleString()}`)

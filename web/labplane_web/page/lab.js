@@ -32,7 +32,7 @@ let linking = null; // the node from which the keyboard links
 async function start() {
   let kinds;
   try {
-    const [document, project] = await Promise.all([api.document(), api.project(id)]);
+    const [document, project] = await Promise.all([api.document(), api.project(id), lab.load()]);
     kinds = kindsOf(document);
     nameIs(project.name);
   } catch (error) {
@@ -139,13 +139,18 @@ async function start() {
   picture.onselect = () => inspector.selectionChanged();
   toolbar(does, view);
 
+  picture.later();
   let fitted = false;
   picture.onrender = () => {
-    find("up").textContent = T.nodesUp(lab.up, lab.nodes.size);
+    const up = T.nodesUp(lab.up, lab.nodes.size);
+    if (find("up").textContent !== up) find("up").textContent = up;
     find("empty").hidden = lab.nodes.size > 0;
-    if (!fitted) view.fit(all());
+    if (!fitted) {
+      view.fit(all());
+      performance.mark("picture"); // what bench/measure_web.py asks for
+    }
     fitted ||= lab.nodes.size > 0;
-    document.body.dataset.ready = "true";
+    if (!document.body.dataset.ready) document.body.dataset.ready = "true";
   };
   lab.addEventListener("gone", () => failed({ status: 404, message: T.noSuchLab }));
   listen({

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { arrange } from "./layout.js";
 
+const APART = 40; // milliseconds between two messages to the server while something is dragged
 const HOLD = 700; // milliseconds for which a node that was placed here does not listen to where others say that it is
 
 // Events of a `Lab`: "nodes" with a set of ids that changed (null: all), "links", "gone" when the lab was closed.
@@ -125,6 +126,7 @@ export class Lab extends EventTarget {
       const places = this._waiting;
       this._waiting = null;
       await api.place(this.id, [...places].filter(([id]) => this.nodes.has(id)).map(([vm_id, { x, y }]) => ({ vm_id, x, y })));
+      await new Promise((resolve) => setTimeout(resolve, APART));
     }
   }
 

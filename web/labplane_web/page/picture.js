@@ -1,11 +1,12 @@
 // The picture of a lab: an element for each node and link, changed where the lab has changed and left alone elsewhere.
 
 import { draw, eachFrame } from "./dom.js";
-import { iconOf } from "./icons.js";
+import { iconOf, linesOf } from "./icons.js";
 import { T } from "./text.js";
 
 export const HALF = 28; // half the side of a node
 export const RING = 46; // how far from the middle of a node its ports are shown
+const WIDE_RING = 58; // for a node that has many
 const NAMES_UP_TO = 80; // so many links have the names of their ports beside their ends
 const BOW = 26; // how far links between the same two nodes keep apart
 const STATES = { started: "M-3 -4.5l7 4.5-7 4.5z", stopped: "M-3.2 -3.2h6.4v6.4h-6.4z", suspended: "M-3.5 -4h2.4v8h-2.4zM1.1 -4h2.4v8h-2.4z" };
@@ -17,11 +18,11 @@ export class Picture {
     this.links = new Map(); // id → {g, ...}
     this._dirty = new Set();
     this._everything = true;
-    this._later = eachFrame(() => this.render());
+    this.later = eachFrame(() => this.render());
     lab.addEventListener("change", (event) => {
       if (event.ids === null) this._everything = true;
       else for (const id of event.ids) this._dirty.add(id);
-      this._later();
+      this.later();
     });
   }
 
@@ -99,7 +100,7 @@ export class Picture {
       "g",
       { class: "node", tabindex: "-1", role: "button", "data-id": node.vm_id, "aria-pressed": "false" },
       draw("rect", { class: "body", x: -HALF, y: -HALF, width: 2 * HALF, height: 2 * HALF, rx: 14 }),
-      draw("use", { href: `#${this.kinds.get(node.kind)?.icon ?? iconOf(node.kind)}`, x: -16, y: -16, width: 32, height: 32 }),
+      draw("path", { class: "glyph", transform: "translate(-16 -16) scale(1.333)", d: linesOf(this.kinds.get(node.kind)?.icon ?? iconOf(node.kind)) }),
       draw("g", { class: "state", transform: `translate(${HALF - 4} ${HALF - 4})` }, draw("circle", { r: 9 }), state),
       name,
     );
@@ -234,7 +235,8 @@ export function portPlaces(node, lab) {
   const left = slots.map((_, index) => index).filter((index) => ![...taken.values()].includes(index));
   return node.ports.map((port) => {
     const angle = slots[taken.get(port) ?? left.shift()];
-    return { ...port, x: node.x + RING * Math.cos(angle), y: node.y + RING * Math.sin(angle) };
+    const far = count > 12 ? WIDE_RING : RING;
+    return { ...port, x: node.x + far * Math.cos(angle), y: node.y + far * Math.sin(angle) };
   });
 }
 

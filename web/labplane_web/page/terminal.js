@@ -7,6 +7,7 @@ import { T } from "./text.js";
 const SOONEST = 250; // milliseconds to the first new attempt
 const LATEST = 3000;
 const SCROLLBACK = 5000; // lines
+const FRAMES = 30;
 
 let modules = null;
 
@@ -74,6 +75,9 @@ export class Terminal {
     Object.assign(this, { node, onnews, onstate, fontSize, state: "connecting", run: null, offset: 0 });
     this.element = make("div", { class: "terminal", role: "group", "aria-label": T.consoleOf(node.name) });
     this.wait = SOONEST;
+    this.sticks = true;
+    const scrolled = () => requestAnimationFrame(() => (this.sticks = this.atEnd));
+    for (const event of ["wheel", "pointerup", "keydown", "touchmove"]) this.element.addEventListener(event, scrolled, { passive: true });
     this.ready = this._open();
   }
 
@@ -132,8 +136,24 @@ export class Terminal {
     this.webgl = null;
   }
 
+  get atEnd() {
+    const buffer = this.screen?.buffer.active;
+    return !buffer || buffer.viewportY >= buffer.baseY;
+  }
+
+  // As many lines and columns as there is room for.
   fit() {
-    if (this.element.offsetParent !== null) this.fitter.fit();
+    if (this.element.offsetParent === null) return;
+    this.fitter.fit();
+    this._stayDown();
+  }
+
+  // Who looked at the end goes on to do so. The screen takes over a new height some frames later than it was told, and
+  // would stay at the lines where it was.
+  _stayDown(frames = FRAMES) {
+    if (this.disposed || !this.sticks || this.atEnd || frames === 0) return;
+    this.screen.scrollToBottom();
+    requestAnimationFrame(() => this._stayDown(frames - 1));
   }
 
   focus() {
@@ -223,7 +243,10 @@ export class Terminal {
     const replay = this.replay;
     this.replay = false;
     if (replay) this.mute = (this.mute ?? 0) + 1;
-    this.screen.write(bytes, () => replay && (this.mute -= 1));
+    this.screen.write(bytes, () => {
+      if (replay) this.mute -= 1;
+      if (this.seen) this._stayDown();
+    });
     this.onnews?.();
   }
 

@@ -2,6 +2,11 @@
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
+function size(bytes) {
+  const step = bytes < 1000 ? 0 : Math.min(3, Math.floor(Math.log10(bytes) / 3));
+  return `${(bytes / 1000 ** step).toFixed(step ? 1 : 0)} ${["B", "kB", "MB", "GB"][step]}`;
+}
+
 export const T = {
   // everywhere
   product: "labplane",
@@ -139,7 +144,9 @@ export const T = {
   ports: "Ports",
   free: "free",
   leadsTo: (place) => `leads to ${place}`,
-  frames: (into, out) => `${into} in, ${out} out`,
+  counted: ({ frames_in, bytes_in, frames_out, bytes_out, dropped = 0 }) =>
+    `in ${plural(frames_in, "frame", "frames")}, ${size(bytes_in)} · out ${plural(frames_out, "frame", "frames")}, ${size(bytes_out)}` +
+    (dropped ? ` · ${dropped} dropped` : ""),
   linkOf: "Link",
   ends: "Ends",
   counters: "Counters",

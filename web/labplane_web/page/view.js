@@ -8,22 +8,30 @@ export class View {
   // svg: the picture; world: its group that has everything; pattern: that of the grid.
   constructor(svg, world, pattern, onchange) {
     Object.assign(this, { svg, world, pattern, onchange, x: 0, y: 0, scale: 1 });
+    this.box = svg.getBoundingClientRect(); // asked for only when it changes: that lays out the page
+    // What was in the middle stays there when the window or the drawer changes.
+    new ResizeObserver(() => {
+      const now = svg.getBoundingClientRect();
+      const [dx, dy] = [now.width - this.box.width, now.height - this.box.height];
+      this.box = now;
+      if (dx || dy) this.pan(dx / 2, dy / 2);
+    }).observe(svg);
   }
 
   // The place in the lab at a point of the window.
   at(event) {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     return { x: (event.clientX - box.left - this.x) / this.scale, y: (event.clientY - box.top - this.y) / this.scale };
   }
 
   // The point of the window at a place in the lab.
   pointOf({ x, y }) {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     return { clientX: box.left + this.x + x * this.scale, clientY: box.top + this.y + y * this.scale };
   }
 
   get center() {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     return this.at({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 });
   }
 
@@ -34,7 +42,7 @@ export class View {
   }
 
   zoom(factor, point = null) {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     const px = point ? point.clientX - box.left : box.width / 2;
     const py = point ? point.clientY - box.top : box.height / 2;
     const scale = Math.min(NEAREST, Math.max(FARTHEST, this.scale * factor));
@@ -45,7 +53,7 @@ export class View {
   }
 
   fit(nodes) {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     if (!nodes.length || !box.width) {
       Object.assign(this, { scale: 1, x: box.width / 2, y: box.height / 2 });
       return this.show();
@@ -63,7 +71,7 @@ export class View {
 
   // Bring a place into sight, with as little movement as does.
   reveal(place) {
-    const box = this.svg.getBoundingClientRect();
+    const { box } = this;
     const { clientX, clientY } = this.pointOf(place);
     const edge = 70;
     const dx = Math.max(0, box.left + edge - clientX) + Math.min(0, box.right - edge - clientX);
