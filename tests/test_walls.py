@@ -53,7 +53,7 @@ def shown(path: Path) -> str:
 def test_there_is_something_to_look_at() -> None:
     assert len(KERNEL) > 20
     assert {"labplane_files", "labplane_projects", "labplane_ports", "labplane_vpcs", "labplane_switch"} <= {
-        path.parent.name for path in PLUGINS
+        package_of(path) for path in PLUGINS
     }
 
 
