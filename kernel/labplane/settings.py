@@ -125,7 +125,9 @@ class Settings:
         maximum=_MIB,
     )
     max_vms: int = setting(1000, "VMs of one project", reload=True)
-    head_seconds: int = setting(20, "after that a request whose head is not complete is refused (408)")
+    head_seconds: int = setting(
+        20, "after that a head that is not complete is refused (408), and a TLS handshake given up"
+    )
     stall_seconds: int = setting(60, "after that a client that sends or reads nothing more is hung up")
     keepalive_seconds: int = setting(60, "after that an idle client of a long connection is probed (TCP keepalive)")
     unclaimed_udp_seconds: int = setting(3600, "after that a UDP port that no link uses is free again", reload=True)

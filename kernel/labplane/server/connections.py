@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from labplane.api.replies import envelope
 from labplane.consoles.sockets import keep_alive
 from labplane.errors import BadRequest, HeadTooLarge, LabError, TooSlow
-from labplane.server.limits import ConnectionCount, Limits, StallTimer, peer_of
+from labplane.server.limits import ConnectionCount, Limits, Place, StallTimer, peer_of
 
 LINGER_SECONDS = 2.0
 ONCE = (b"host", b"origin", b"authorization", b"content-length", b"transfer-encoding", b"expect")
@@ -25,11 +25,12 @@ class Connection(HttpToolsProtocol):
 
     _stall_timer: StallTimer
 
-    def __init__(self, limits: Limits, count: ConnectionCount, **given: Any) -> None:
+    def __init__(self, limits: Limits, count: ConnectionCount, place: Place | None = None, **given: Any) -> None:
+        """place: the connection's place in `count`, when it was counted before; it is left when it is lost."""
         super().__init__(**given)
         self._limits = limits
         self._count = count
-        self._peer: str | None = None
+        self._place = place
         self._bytes_without_body = 0  # read of an incomplete body since its last byte: sizes of chunks, or trailers
         self._read_body = False
         self._head_bytes = 0  # an upper bound of the bytes of the incomplete head
@@ -45,13 +46,13 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
         self._stall_timer = StallTimer(transport, self._limits.stall_seconds)
-        self._peer = peer_of(transport)
         keep_alive(transport.get_extra_info("socket"), self._limits.keepalive)
-        self._count.add(self._peer)
-        if self._count.is_flooded():
+        if self._place is None:
+            self._place = self._count.enter(peer_of(transport))
+        if self._place.is_flooded:
             transport.abort()
-        elif (refusal := self._count.refusal(self._peer)) is not None:
-            self._refuse(refusal)
+        elif self._place.refusal is not None:
+            self._refuse(self._place.refusal)
         else:
             self._set_timer(for_head=True)
 
@@ -59,7 +60,8 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         self._stall_timer.stop()
         self._disconnect_cycle()
-        self._count.remove(self._peer)
+        if self._place is not None:
+            self._place.leave()
         self._unset_keepalive_if_required()  # which uvicorn leaves for 75 seconds when the client reset the connection
         super().connection_lost(exc)
 
@@ -133,7 +135,8 @@ class Connection(HttpToolsProtocol):
         elif self._is_answering():
             self._refuse(BadRequest("A WebSocket has to wait for the replies to the requests before it."))
         else:
-            self._count.remove(self._peer)  # the WebSocket counts itself
+            if self._place is not None:
+                self._place.leave()  # the WebSocket counts itself
             super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,10 +17,11 @@ from labplane.errors import Busy
 class Limits:
     """The limits of connections.
 
-    connections:   how many there may be at once; TLS handshakes count.
+    connections:   how many there may be at once, those among them whose TLS handshake has not ended.
     of_one_peer:   how many of them one address may have; a network of /64 counts as one address of IPv6.
     head:          bytes of a request before its body.
-    head_seconds:  from the first byte of a head, or from the connection's beginning, to the last byte.
+    head_seconds:  from the first byte of a head, or from the connection's beginning, to the last byte; for a TLS
+                   handshake as well.
     stall_seconds: without a further byte of an incomplete body, or with a reply that the client does not read.
     keepalive:     seconds after which an idle client is probed.
     """
@@ -32,45 +35,69 @@ class Limits:
 
 
 class ConnectionCount:
-    """The connections that there are, in all and of each peer. A peer is an address as a socket gives it, or None."""
+    """The connections that there are, in all and of each peer. A peer is an address as a socket gives it, or None.
+
+    Those that are refused are counted apart, so that a peer that has too many takes no places from others.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._all = 0
         self._by_peer: Counter[str] = Counter()
+        self._refused = 0
 
-    def add(self, peer: str | None) -> None:
-        self._all += 1
-        if peer is not None:
-            self._by_peer[_network(peer)] += 1
-
-    def remove(self, peer: str | None) -> None:
-        self._all -= 1
-        if peer is not None:
-            self._by_peer[_network(peer)] -= 1
-            if not self._by_peer[_network(peer)]:
-                del self._by_peer[_network(peer)]
-
-    def refusal(self, peer: str | None) -> Busy | None:
-        """Why the newest connection, which `peer` made, is one too many; None when it is not."""
-        if self._all > self._limits.connections:
-            return Busy(f"This server takes {self._limits.connections} connections at once. Try again later.")
+    def enter(self, peer: str | None) -> "Place":
+        """Count a new connection, which `peer` made, until its place is left."""
+        network = None if peer is None else _network(peer)
         most = self._limits.of_one_peer
-        if peer is not None and self._by_peer[_network(peer)] > most:
-            return Busy(
+        refusal: Busy | None = None
+        if self._all >= self._limits.connections:
+            refusal = Busy(f"This server takes {self._limits.connections} connections at once. Try again later.")
+        elif network is not None and self._by_peer[network] >= most:
+            refusal = Busy(
                 f"This server takes {most} connections of one address at once. Try again later, or start it with "
                 "a higher 'max_peer_connections'."
             )
-        return None
+        is_flooded = refusal is not None and self._refused >= self._limits.connections
+        self._add(network, 1, is_refused=refusal is not None)
+        return Place(refusal, is_flooded, partial(self._add, network, -1, is_refused=refusal is not None))
 
-    def is_flooded(self) -> bool:
-        """Whether there are so many connections, refused ones among them, that a further one gets no reply."""
-        return self._all > 2 * self._limits.connections
+    def _add(self, network: str | None, number: int, *, is_refused: bool) -> None:
+        if is_refused:
+            self._refused += number
+            return
+        self._all += number
+        if network is not None:
+            self._by_peer[network] += number
+            if not self._by_peer[network]:
+                del self._by_peer[network]
+
+
+class Place:
+    """The place of one connection in the count, from its beginning until `leave`, which does nothing a second time.
+
+    refusal:    why the connection is one too many; None when it is not.
+    is_flooded: whether so many are refused at once that this one gets no reply.
+    """
+
+    def __init__(self, refusal: Busy | None, is_flooded: bool, remove: Callable[[], None]) -> None:
+        self.refusal = refusal
+        self.is_flooded = is_flooded
+        self._remove: Callable[[], None] | None = remove
+
+    def leave(self) -> None:
+        if self._remove is not None:
+            self._remove()
+            self._remove = None
 
 
 def peer_of(transport: asyncio.BaseTransport) -> str | None:
     """The address of the client; None over a Unix socket."""
-    name = transport.get_extra_info("peername")
+    return address_in(transport.get_extra_info("peername"))
+
+
+def address_in(name: object) -> str | None:
+    """The address in what a socket says of its peer; None for a Unix socket."""
     return str(name[0]) if isinstance(name, tuple) and name else None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from labplane.errors import LabError
 from labplane.kernel import Kernel
@@ -24,10 +25,10 @@ from labplane.server import exposure
 from labplane.server.app import make_app
 from labplane.server.auth import token_in
 from labplane.server.connections import Connection
-from labplane.server.limits import ConnectionCount, Limits
+from labplane.server.limits import ConnectionCount, Limits, Place
 from labplane.server.listening import address, file_of, listen
 from labplane.server.logs import set_up_logging
-from labplane.server.tls import Handshake, context
+from labplane.server.tls import TLSServer, context
 from labplane.server.websocket import WebSocketConnection
 from labplane.settings import Settings, SettingsError, expanded
 
@@ -61,9 +62,9 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
     lab.read_settings = read
     limits = _limits(settings)
     count = ConnectionCount(limits)
-    http: Any = partial(Connection, limits, count)
+    encrypted: Callable[..., TLSServer] | None = None
     if settings.certfile is not None:
-        http = partial(Handshake, limits, count, context(settings.certfile, settings.keyfile), http)
+        encrypted = partial(TLSServer, limits, count, context(settings.certfile, settings.keyfile))
     config = uvicorn.Config(
         make_app(lab, _token(settings), started=True),
         lifespan="on",
@@ -75,12 +76,12 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
         headers=[("Server", f"labplane/{version('labplane')}")],
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
-        http=http,
+        http=cast(Any, partial(Connection, limits, count)),
         ws=cast(Any, partial(WebSocketConnection, limits, count)),
         ws_max_size=settings.max_frame,
     )
     config.load()
-    server = _Server(config, lab)
+    server = _Server(config, lab, encrypted)
 
     def stop() -> None:
         server.should_exit = True
@@ -109,9 +110,11 @@ class _Server(uvicorn.Server):
     that again and again would keep everybody waiting, for 20 ms each time.
     """
 
-    def __init__(self, config: uvicorn.Config, lab: Kernel) -> None:
+    def __init__(self, config: uvicorn.Config, lab: Kernel, encrypted: Callable[..., TLSServer] | None) -> None:
+        """encrypted: makes what accepts the connections of a listener, when that is not uvicorn."""
         super().__init__(config)
         self._lab = lab
+        self._encrypted = encrypted
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -119,9 +122,18 @@ class _Server(uvicorn.Server):
         except LabError as error:
             await self._lab.end()
             raise SettingsError(f"The server cannot start: {error}") from None
-        await super().startup(sockets)
+        if self._encrypted is None or sockets is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self.servers = [cast(Any, self._encrypted(self._make, listener)) for listener in sockets]
         self._lab.background(_warm_up(self._lab))
         gc.freeze()
+
+    def _make(self, place: Place) -> HttpToolsProtocol:
+        """The protocol of a connection that has that place, as uvicorn makes it."""
+        make = cast(Callable[..., HttpToolsProtocol], self.config.http_protocol_class)
+        return make(place=place, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._lab.events.close()

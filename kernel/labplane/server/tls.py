@@ -1,14 +1,20 @@
-"""TLS for HTTP: its context, and the handshake of each connection within the server's limits."""
+"""TLS for HTTP: its context, and accepting connections, so that each is counted before its handshake."""
 
 import asyncio
-import os
+import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
-from labplane.server.limits import ConnectionCount, Limits, peer_of
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from labplane.server.limits import ConnectionCount, Limits, Place, address_in
 from labplane.settings import SettingsError
+
+log = logging.getLogger("labplane")
+
+REFUSED_SECONDS = 2.0
+PAUSE_SECONDS = 1.0
 
 
 def context(certfile: str, keyfile: str | None) -> ssl.SSLContext:
@@ -21,13 +27,11 @@ def context(certfile: str, keyfile: str | None) -> ssl.SSLContext:
     return made
 
 
-class Handshake(asyncio.Protocol):
-    """One TCP connection until its TLS handshake is done, after which the protocol that `make` makes has it.
+class TLSServer:
+    """The server of one listening socket whose clients speak TLS, in place of the loop's own.
 
-    A server socket with TLS would begin the handshake before any protocol knows of the connection, so that no limit
-    would hold for it. The handshake therefore goes on in a second transport, on a duplicate of the socket: what the
-    first one may have read is lost, so it must not read at all, and uvloop reads as soon as `connection_made` is over
-    unless the transport is closed in it.
+    The loop would tell nobody of a connection before its handshake is done, and so no limit would hold until then. One
+    that is refused has REFUSED_SECONDS for its handshake, after which it is told so.
     """
 
     def __init__(
@@ -35,71 +39,71 @@ class Handshake(asyncio.Protocol):
         limits: Limits,
         count: ConnectionCount,
         context: ssl.SSLContext,
-        make: Callable[..., asyncio.Protocol],
-        **given: Any,
+        make: Callable[[Place], HttpToolsProtocol],
+        listener: socket.socket,
     ) -> None:
+        """make: makes the protocol of a connection, which leaves its place when the connection is lost."""
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._context = context
         self._limits = limits
         self._count = count
-        self._context = context
         self._make = make
-        self._given = given
-        self._task: asyncio.Task[None] | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        listener.setblocking(False)
+        self._listen()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a server has no others
-        peer = peer_of(transport)
-        place = _Place(self._count, peer)
-        if self._count.refusal(peer) is not None:  # a reply would need the handshake
-            place.give_back()
-        else:
-            try:
-                duplicate = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-            except OSError:  # no descriptor is left
-                place.give_back()
-            else:
-                self._task = asyncio.get_running_loop().create_task(self._shake_hands(duplicate, place))
-        transport.abort()
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.remove_reader(self._listener)
+            for handshake in self._handshakes:
+                handshake.cancel()
 
-    async def _shake_hands(self, connection: socket.socket, place: "_Place") -> None:
+    async def wait_closed(self) -> None:
+        if self._handshakes:
+            await asyncio.wait(self._handshakes)
+
+    def _listen(self) -> None:
+        if not self._is_closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: _Secured(place, lambda: self._make(**self._given)),
+            connection, name = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # the client was gone again
+        except OSError as error:  # of files or memory there are none left, and more than one client waits
+            log.warning("No connection can be accepted for %g s: %s.", PAUSE_SECONDS, error.strerror)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(PAUSE_SECONDS, self._listen)
+            return
+        place = self._count.enter(address_in(name))
+        if place.is_flooded:
+            place.leave()
+            connection.close()
+            return
+        connection.setblocking(False)
+        handshake = self._loop.create_task(self._shake_hands(connection, place))
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, connection: socket.socket, place: Place) -> None:
+        protocol = self._make(place)
+        seconds = self._limits.head_seconds
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
                 connection,
                 ssl=self._context,
-                ssl_handshake_timeout=self._limits.head_seconds,
+                ssl_handshake_timeout=seconds if place.refusal is None else min(seconds, REFUSED_SECONDS),
             )
-        except (OSError, EOFError):  # the client's doing: it hung up, speaks no TLS, or took too long
-            connection.close()
+        except (OSError, EOFError):  # the client's doing: it hung up, does not speak TLS, or took too long
+            place.leave()
         finally:
-            place.give_back()
-
-
-class _Place:
-    """A place among the connections that are counted, until it is given back."""
-
-    def __init__(self, count: ConnectionCount, peer: str | None) -> None:
-        self._count = count
-        self._peer = peer
-        self._is_taken = True
-        count.add(peer)
-
-    def give_back(self) -> None:
-        if self._is_taken:
-            self._is_taken = False
-            self._count.remove(self._peer)
-
-
-class _Secured(asyncio.Protocol):
-    """Gives a connection whose handshake is done, and its place, to the protocol that `make` makes."""
-
-    def __init__(self, place: _Place, make: Callable[[], asyncio.Protocol]) -> None:
-        self._place = place
-        self._make = make
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._place.give_back()  # the protocol counts itself
-        protocol = self._make()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+            if protocol.transport is None:  # nobody else will
+                place.leave()
 
 
 def _no_password() -> str:

@@ -6,30 +6,29 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-from labplane.server.limits import ConnectionCount, Limits, StallTimer, peer_of
+from labplane.server.limits import ConnectionCount, Limits, Place, StallTimer, peer_of
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket. It is aborted when its client does not read, and reads nothing while its client does not."""
 
     _stall_timer: StallTimer
+    _place: Place
 
     def __init__(self, limits: Limits, count: ConnectionCount, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
         self._count = count
-        self._peer: str | None = None
         self._message = bytearray()  # the frames so far of a message in several
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         self._stall_timer = StallTimer(transport, self._limits.stall_seconds)
-        self._peer = peer_of(transport)
-        self._count.add(self._peer)
+        self._place = self._count.enter(peer_of(transport))
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stall_timer.stop()
-        self._count.remove(self._peer)
+        self._place.leave()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
