@@ -21,8 +21,8 @@ UNKNOWN = "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
 @contextmanager
-def viewing(server: Server, vm: str, **more: Any) -> Iterator[ClientConnection]:
-    url = f"ws://127.0.0.1:{server.port}{vm}/console"
+def viewing(server: Server, vm: str, query: str = "", **more: Any) -> Iterator[ClientConnection]:
+    url = f"ws://127.0.0.1:{server.port}{vm}/console{query}"
     with connect(url, open_timeout=DEADLINE, close_timeout=1, proxy=None, **more) as viewer:
         yield viewer
 
@@ -167,3 +167,22 @@ def test_it_needs_the_token_and_keeps_within_the_limits(tmp_path: Path) -> None:
             assert closed(viewer)[0] == 1009
         with viewing(server, vm, additional_headers=headers) as viewer:
             seen(viewer, b"VPCS> ")
+
+
+def test_who_counts_bytes_comes_again_without_losing_or_doubling_one(server: Server, running_vm: str) -> None:
+    """M-19."""
+    with viewing(server, running_vm, "?from=") as viewer:
+        told = json.loads(viewer.recv(timeout=DEADLINE))
+        assert told["offset"] == 0
+        before = seen(viewer, b"VPCS> ")
+    with viewing(server, running_vm) as other:
+        seen(other, b"VPCS> ")
+        other.send("set pcname ABC\n")
+        seen(other, b"ABC> ")
+    with viewing(server, running_vm, f"?from={told['run']}:{len(before)}") as viewer:
+        assert json.loads(viewer.recv(timeout=DEADLINE)) == {"run": told["run"], "offset": len(before)}
+        assert seen(viewer, b"ABC> ").startswith(b"set pcname ABC\r\n")
+    for strange in ("nobody:7", f"{told['run']}:999999", "x", f"{told['run']}:-1", "%00:1"):
+        with viewing(server, running_vm, f"?from={strange}") as viewer:
+            assert json.loads(viewer.recv(timeout=DEADLINE)) == told
+            assert seen(viewer, b"ABC> ").startswith(before)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from secrets import token_hex
 from typing import Protocol
 
 HEAD = 2 * 1024
@@ -25,7 +26,11 @@ class Viewer(Protocol):
 
 
 class Console:
-    """One console, many viewers.
+    """One console, many viewers. What the emulator prints is numbered: its first byte is 0.
+
+    run:  names what prints, so that a viewer who comes again knows whether its numbers still count.
+    here: the number of the first byte of what viewers are being sent.
+    next: the number of the byte that they get next; those that nobody sees have one too.
 
     `write` takes the bytes that viewers typed, free of telnet, and must not block. When `leave_on` appears in the
     output, nobody sees it: the viewer that typed last reads `farewell` in its place and is hung up. So is, with a word,
@@ -40,6 +45,8 @@ class Console:
         farewell: bytes = b"Good-bye",
         most: int = 64,
     ) -> None:
+        self.run = token_hex(8)
+        self.here = self.next = 0
         self._write = write
         self._leave_on = leave_on or None
         self._most = most
@@ -59,6 +66,11 @@ class Console:
         """How many viewers see the output."""
         return len(self._viewers)
 
+    def go_on(self, run: str, number: int) -> None:
+        """What is fed next, of which there was nothing yet, is byte `number` of a run that another console showed."""
+        self.run, self.here, self.next = run, number, number
+        self._scrollback.skip(number)
+
     def feed(self, data: bytes) -> None:
         """Show what the emulator printed to everyone; to be called on the event loop."""
         if self._closed:
@@ -70,6 +82,8 @@ class Console:
         shown, found, rest = text.partition(self._leave_on)
         while found:
             self._show(shown)
+            self.next += len(self._leave_on)
+            self._scrollback.skip(self.next)
             self._dismiss_typist()
             held = 0
             shown, found, rest = rest.partition(self._leave_on)
@@ -96,8 +110,11 @@ class Console:
             async with asyncio.timeout(PATIENCE):
                 await self._nobody.wait()
 
-    def attach(self, viewer: Viewer) -> None:
-        """Let a viewer see the session, beginning with what went before."""
+    def attach(self, viewer: Viewer, since: int | None = None) -> None:
+        """Let a viewer see the session, beginning with what went before: with byte `since` if that is remembered.
+
+        `here` is then the number of the first byte that it is sent, counted back from the end.
+        """
         if self._closed:
             viewer.hang_up()
             return
@@ -109,7 +126,13 @@ class Console:
             return
         self._viewers[viewer] = None
         self._nobody.clear()
-        replay = self._scrollback.replay()
+        replay = None if since is None else self._scrollback.since(since)
+        if replay is None:
+            replay = self._scrollback.replay()
+            self.here = self.next - len(replay)
+        else:
+            assert since is not None  # noqa: S101 - or it would have found nothing
+            self.here = since
         if replay:
             viewer.send(replay)
 
@@ -130,7 +153,8 @@ class Console:
 
     def _show(self, data: bytes) -> None:
         if data:
-            self._scrollback.add(data)
+            self.here, self.next = self.next, self.next + len(data)
+            self._scrollback.add(data, self.next)
             for viewer in tuple(self._viewers):
                 viewer.send(data)
 
@@ -166,8 +190,12 @@ class Scrollback:
         self._head = bytearray()
         self._tail = bytearray()
         self._skipped = False
+        self._next = 0
+        self._whole_since = 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, upto: int | None = None) -> None:
+        """Remember `data`; upto: the number of the byte after it, that of the byte after the last if it is absent."""
+        self._next = self._next + len(data) if upto is None else upto
         room = HEAD - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]
@@ -175,6 +203,18 @@ class Scrollback:
         if excess > 0:
             del self._tail[:excess]
             self._skipped = True
+
+    def skip(self, number: int) -> None:
+        """The bytes before `number` are followed by it, whatever is between."""
+        self._next = self._whole_since = number
+
+    def since(self, number: int) -> bytes | None:
+        """Exactly the bytes from `number` on; None when some of them are remembered no longer, or never came."""
+        known = self._tail if self._skipped else self._head + self._tail
+        back = self._next - number
+        if not 0 <= back <= len(known) or number < self._whole_since:
+            return None
+        return bytes(known[len(known) - back :])
 
     def replay(self) -> bytes:
         """What a newcomer is shown: everything, or whole lines of the head, `SKIPPED`, and whole lines of the tail."""
