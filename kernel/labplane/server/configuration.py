@@ -18,7 +18,7 @@ from labplane.validation.schemas import LabValidator, complaint
 log = logging.getLogger("labplane")
 
 ENVIRONMENT_PREFIX = "LABPLANE_"
-NOT_SETTINGS = frozenset({"LABPLANE_CONFIG", "LABPLANE_TOKEN", "LABPLANE_URL"})
+NOT_SETTINGS = frozenset({"LABPLANE_CONFIG", "LABPLANE_URL"})
 _OF_A_SERVICE = re.compile(  # what Kubernetes and Docker set for services called labplane or labplane-SOMETHING
     r"LABPLANE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?|ENV_\w+)=.*"
     r"|LABPLANE_(\w+_)?(PORT=(tcp|udp|sctp)://|NAME=/).*",
