@@ -24,6 +24,7 @@ from labplane.plugins.files import available
 from labplane.server import exposure
 from labplane.server.app import make_app
 from labplane.server.auth import token_in
+from labplane.server.cgroup import ends_with_us
 from labplane.server.connections import Connection
 from labplane.server.limits import ConnectionCount, Limits, Place
 from labplane.server.listening import address, file_of, listen
@@ -96,6 +97,8 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
     for other in others:
         log.info("also at %s", other)
     log.info("%s", exposure.describe(settings))
+    if (reason := ends_with_us()) is not None:
+        log.warning("%s", reason)
     log.info("plugins: %s", ", ".join(f"{one.name} ({one.source})" for one in lab.plugins.active) or "none")
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=listeners)
