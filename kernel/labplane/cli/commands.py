@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | demo | plugins | openapi | new-plugin``."""
+"""The command line: ``labplane serve | demo | ps | gc | plugins | openapi | new-plugin``."""
 
 import json
 import logging
@@ -15,6 +15,8 @@ from labplane.cli.options import settings_options
 from labplane.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from labplane.kernel import Kernel
 
 _config = click.option(
@@ -24,6 +26,8 @@ _config = click.option(
     help="Settings file [default: labplane.toml in the user's configuration directory, if it exists]",
 )
 _plugins_dir = settings_options("plugins_dir")
+_projects_dir = settings_options("projects_dir")
+_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,6 +82,28 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
 
 @main.command()
 @_config
+@_projects_dir
+@_as_json
+def ps(config: Path | None, projects_dir: str | None, as_json: bool) -> None:
+    """List what runs for a projects directory, whether a server is there or not."""
+    from labplane.cli import machines
+
+    _tell(machines.listed, config, projects_dir, as_json)
+
+
+@main.command()
+@_config
+@_projects_dir
+@_as_json
+def gc(config: Path | None, projects_dir: str | None, as_json: bool) -> None:
+    """End all that was ever started for a projects directory, and list it; a server that is there shows it stopped."""
+    from labplane.cli import machines
+
+    _tell(machines.ended, config, projects_dir, as_json)
+
+
+@main.command()
+@_config
 @_plugins_dir
 def openapi(config: Path | None, plugins_dir: str | None) -> None:
     """Print the OpenAPI document of a server with these settings, like GET /v1/openapi.json."""
@@ -119,6 +145,27 @@ def demo(url: str | None, exits: bool, switch: bool) -> None:
     from labplane.cli.demo import play
 
     sys.exit(play(url, exits, click.echo, switch=switch))
+
+
+def _tell(
+    find: "Callable[[Path], list[dict[str, Any]]]", config: Path | None, projects_dir: str | None, as_json: bool
+) -> None:
+    """Print what `find` gives for the data directory of these settings."""
+    from labplane.cli import machines
+    from labplane.server import configuration
+
+    try:
+        directory = configuration.read(config, os.environ, {"projects_dir": projects_dir}).projects_path / ".labplane"
+        found = find(directory)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"The keeper of {directory} cannot be asked: {error.strerror or error}.") from None
+    if as_json:
+        click.echo(json.dumps(found, indent=4, sort_keys=True))
+    else:
+        for line in machines.table(found) if found else [f"Nothing runs for {directory.parent}."]:
+            click.echo(line)
 
 
 def _lab(config: Path | None, plugins_dir: str | None) -> "Kernel":
