@@ -16,7 +16,7 @@ from labplane.api.supervised import supervised
 from labplane.api.table import RouteTable
 from labplane.api.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.errors import BadRequest, Conflict, LabError, NotFound
-from labplane.machines.driver import Driver
+from labplane.machines.driver import Driver, ProcessDriver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab, Waited
 from labplane.machines.vm import STOPPED, VM
@@ -64,6 +64,7 @@ class Kernel(Lab):
         self.compile(None, [], routes, self.schemas)()
         self.plugins.load(candidates, only=settings.only_plugins, disabled=settings.disabled, strict=settings.strict)
         self._check_plugin_tables(settings)
+        self._note_unconfined()
 
     @property
     def drivers(self) -> Mapping[str, Driver]:
@@ -138,6 +139,7 @@ class Kernel(Lab):
         self.udp.resize(*fresh.udp_range)
         self.udp.patience = fresh.unclaimed_udp_seconds
         self.consoles.resize(*fresh.console_range)
+        self._note_unconfined()
 
     async def start(self) -> None:
         """Await the starters of plugins (`at_start`).
@@ -239,6 +241,15 @@ class Kernel(Lab):
             raise
         finally:
             self._newcomer = None
+
+    def _note_unconfined(self) -> None:
+        """Write down in the plugins' reports the kinds whose programs are not confined with these settings."""
+        for report in self.plugins.reports:
+            report.unconfined = sorted(
+                name
+                for name, kind in self.kinds.items()
+                if kind.owner is report and isinstance(kind.driver, ProcessDriver) and not kind.driver.is_confined
+            )
 
     def _check_plugin_tables(self, settings: Settings) -> None:
         known = sorted({report.name for report in self.plugins.reports})

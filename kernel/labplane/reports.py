@@ -12,6 +12,7 @@ class Report:
     faults:     how often it raised something other than a LabError, blocked the server or was cancelled for taking too
                 long.
     last_fault: the latest fault.
+    unconfined: those of its kinds whose programs are not confined here.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     faults: int = 0
     last_fault: str | None = None
+    unconfined: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"plugin {self.name} ({self.source})"

@@ -73,6 +73,8 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
             for title, values in (("kinds", report.kinds), ("hooks", report.hooks)):
                 if values:
                     click.echo(f"    {title}: {', '.join(values)}")
+            if report.unconfined:
+                click.echo(f"    not confined: {', '.join(report.unconfined)}")
             for route in report.routes:
                 click.echo(f"    {route}")
             for sentence in (*report.warnings, *([report.error] if report.error else [])):

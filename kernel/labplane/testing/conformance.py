@@ -14,24 +14,29 @@ import pytest
 
 from labplane.testing import host
 from labplane.testing.ends import EndTests
+from labplane.testing.frames import Wire, WireTests
 from labplane.testing.garbage import GarbageTests
 from labplane.testing.life import LifeTests
 from labplane.testing.links import ConsoleTests, LinkTests
-from labplane.testing.machines import Machines
+from labplane.testing.machines import Machines, Port
 from labplane.testing.published import Published
 from labplane.testing.server import Server, free_range, running
 from labplane.testing.settings import SettingsTests
 
 CONSOLES, UDP_PORTS = 8, 64
+PATIENCE = 3  # in seconds: nearly every test ends a VM, and one that boots ends slowly
+LONGEST_PATIENCE = 60
 REASON = "The conformance kit has hidden the emulator."
 
 
-class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, SettingsTests):
+class DriverTests(GarbageTests, EndTests, ConsoleTests, WireTests, LinkTests, LifeTests, SettingsTests):
     """The tests of one kind of VM, against a real server. Subclass it, in a test file, with its `kind`.
 
     kind:     which driver is tested.
     settings: own settings that make a VM that can run; needed only where defaults are not enough.
     options:  further ones for ``labplane serve``; paths in them are absolute.
+    answers:  an IPv4 address for each port, (adapter, port), at which a VM with these settings answers ARP for it.
+    boots_within: seconds after a start within which it does.
 
     What a driver can do is read from the API document. What it cannot do is skipped, with the reason.
     """
@@ -40,6 +45,8 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
     kind: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = {}
     options: ClassVar[Sequence[str]] = ()
+    answers: ClassVar[Mapping[Port, str]] = {}
+    boots_within: ClassVar[float] = 10.0
 
     def __init_subclass__(cls) -> None:
         cls.__test__ = hasattr(cls, "kind")
@@ -73,9 +80,15 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
         yield from self._machines(server, published)
 
     @pytest.fixture
+    def wire(self, machines: Machines) -> Iterator[Wire]:
+        """A VM with a far end at each of its ports; skips when nobody says who answers there."""
+        with self._wired(machines, self.answers, self.boots_within) as wire:
+            yield wire
+
+    @pytest.fixture
     def short_lived(self, places: list[Path], published: Published) -> Iterator[Machines]:
         """A project of a server that may be ended."""
-        with self._serving(places) as server:
+        with self._serving(places, LABPLANE_MAX_PATIENCE=str(LONGEST_PATIENCE)) as server:
             yield Machines(server, published, self.settings)
 
     @pytest.fixture
@@ -112,7 +125,7 @@ class DriverTests(GarbageTests, EndTests, ConsoleTests, LinkTests, LifeTests, Se
                 *cls.options,
                 consoles=consoles,
                 udp=udp,
-                environment={"TMPDIR": str(temporary), **environment},
+                environment={"TMPDIR": str(temporary), "LABPLANE_MAX_PATIENCE": str(PATIENCE), **environment},
                 cwd=current,
             ) as server:
                 try:

@@ -12,6 +12,7 @@ from labplane.testing.server import Server, port_is_free, until
 
 CYCLES = 3
 CLOSED_WITHIN = 2.0
+SERVER_ENDS_WITHIN = 80.0  # with the patience of the driver
 FAILED = re.compile(r"Traceback \(most recent call last\)|failed while it was removed")
 
 
@@ -88,7 +89,7 @@ class EndTests:
         machines.linked()
         machines.running()
         ran = machines.server.processes()
-        returncode = machines.server.stop()
+        returncode = machines.server.stop(within=SERVER_ENDS_WITHIN)
         assert returncode in (0, -signal.SIGTERM), f"the server ended with {returncode}. {machines.news}"
         left = machines.server.processes()  # who works in its projects, and who ran and has another parent by now
         left |= {one.pid: one.name for one in host.processes() if one.pid in ran and one.runs}

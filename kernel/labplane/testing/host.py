@@ -66,6 +66,25 @@ def belonging(server: int, directory: Path) -> list[Process]:
     ]
 
 
+def udp_ports(pid: int, *, connected: bool) -> set[int]:
+    """The UDP ports that a process has bound; connected: those alone whose sockets have a far end."""
+    found = set()
+    for table in ("udp", "udp6"):
+        with suppress(OSError):  # of a process that has ended
+            own = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                columns = line.split()
+                has_far_end = not columns[2].endswith(":0000")
+                if f"{SOCKET}{columns[9]}]" in own and (has_far_end or not connected):
+                    found.add(int(columns[1].rpartition(":")[2], 16))
+    return found
+
+
+def is_confined(pid: int) -> bool:
+    """Whether a process and its children can gain no privileges, as is true of all that are confined (man 5 proc)."""
+    return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+
+
 def descriptors(pid: int, http_port: int) -> list[str]:
     """The targets of a process's open descriptors, sockets as "socket", without its connections at `http_port`."""
     http = _sockets_at(pid, http_port)

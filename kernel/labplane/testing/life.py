@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from labplane.testing import host
 from labplane.testing.machines import Machines, Port, message, nio_path
 from labplane.testing.published import EVERY_ACTION, Published
 from labplane.testing.server import until
@@ -160,9 +161,23 @@ class LifeTests:
         vm = machines.linked()
         reply = machines.send("POST", f"{vm}/start")
         if reply.status_code != 204:
-            message(reply, 409)
+            message(reply, 400, 409)
             machines.stays(vm, "stopped")
             machines.nothing_new(before, "start was refused")
+
+    def test_its_processes_are_confined(self, machines: Machines) -> None:
+        before = machines.server.processes().keys()
+        vm = machines.running()
+        machines.stays(vm, "started")
+        own = {pid: name for pid, name in machines.server.processes().items() if pid not in before}
+        free = sorted({name for pid, name in own.items() if not host.is_confined(pid)})
+        if not own:
+            pytest.skip("its VMs run no process")
+        if free:
+            pytest.skip(
+                f"not confined: {', '.join(free)}. What its users type or upload can reach whatever the server can; "
+                "a ProcessDriver is confined unless it says otherwise."
+            )
 
 
 def _needs(published: Published, *actions: str) -> None:

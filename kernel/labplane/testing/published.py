@@ -21,6 +21,7 @@ class Published:
     create, update, nio, vm: the schemas of requests and of VM objects.
     own:     the schema of each setting that is the driver's own.
     readonly: the names of the members that its VM objects have and its requests have not.
+    rewires_live: whether a VM that runs works with a changed link at once, and not only from its next start on.
     actions: the names of the actions of its VMs.
     """
 
@@ -35,8 +36,11 @@ class Published:
             schemas[prefix + what] for what in ("Create", "Update", "NIO", "VM")
         )
         self.own: Mapping[str, Schema] = {
-            name: schema for name, schema in self.create["properties"].items() if name not in KERNELS_OWN
+            name: schema
+            for name, schema in self.create["properties"].items()
+            if name not in KERNELS_OWN and not schema.get("writeOnly")
         }
+        self.rewires_live = self.nio.get("x-change") == "live"
         self.readonly = self.vm["properties"].keys() - self.create["properties"].keys() - KERNELS_OWN
         vm = f"/v1/projects/{{project_id}}/{kind}/vms/{{vm_id}}/"
         self.actions = [action for action in EVERY_ACTION if vm + action in document["paths"]]

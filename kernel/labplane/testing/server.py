@@ -170,11 +170,11 @@ class Server:
         """The open descriptors of the server, without HTTP connections."""
         return host.descriptors(self.process.pid, self.port)
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal the server and wait for its end; the returncode."""
+    def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
+        """Signal the server and wait for its end, for that many seconds at most; the returncode."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(DEADLINE)
+        return self.process.wait(within)
 
 
 running = Server.running

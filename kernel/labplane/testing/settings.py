@@ -1,5 +1,6 @@
 """What a driver's VMs look like: made, shown, changed and deleted, with the settings that its schema publishes."""
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -112,6 +113,35 @@ class SettingsTests:
             assert name in machines.refusal("POST", machines.path, 400, {k: v for k, v in body.items() if k != name})
         assert machines.ask("GET", machines.path, 200) == []
 
+    def test_no_setting_takes_away_the_port_of_a_link(self, machines: Machines, published: Published) -> None:
+        for name, value in _plain_values(published):
+            vm = machines.linked()
+            linked = set(machines.ports(vm)) if published.nio_types else set()
+            machines.link(vm)
+            if machines.send("PUT", vm, {name: value}).status_code == 200:
+                shown = machines.ask("GET", f"{vm}/ports", 200)
+                gone = linked - {(port["adapter"], port["port"]) for port in shown}
+                assert not gone, (
+                    f"The VM took {name} = {value!r}, and has lost the ports {sorted(gone)}, which are linked. "
+                    "adapters(vm, settings) has to follow from the settings that it is given; then this is a 409."
+                )
+            machines.ask("DELETE", vm, 204)
+
+    def test_each_setting_has_an_effect_that_can_be_seen(self, machines: Machines, published: Published) -> None:
+        if "command_line" not in published.readonly:
+            pytest.skip("not checked: settings. Its VMs show no command line in which they could be seen")
+        unseen = []
+        for name in published.own:
+            values = [value for one, value in _plain_values(published) if one == name]
+            looks = [look for value in values if (look := _look(machines, {name: value})) is not None]
+            if len(looks) > 1 and all(look == looks[0] for look in looks):
+                unseen.append(name)
+        if unseen:
+            pytest.skip(
+                f"no effect was seen of {', '.join(unseen)}: whatever the value is, the command line and the files of "
+                "the VM are the same. Is that so, or are they ignored?"
+            )
+
     def test_the_console_can_be_chosen(self, machines: Machines, published: Published) -> None:
         if not published.has_console:
             assert "console" in machines.refusal("POST", machines.path, 400, {"name": "mute", "console": 2000})
@@ -123,6 +153,28 @@ class SettingsTests:
         machines.ask("PUT", vm, 200, {"console": last - 1})
         assert machines.show(vm)["console"] == last - 1
         assert machines.show(machines.create(console=last))["console"] == last, "the console that was left is not free"
+
+
+def _look(machines: Machines, body: dict[str, Any]) -> tuple[str, dict[str, bytes]] | None:
+    """The command line and the files of a VM with these settings that runs; None when it does not start with them."""
+    reply = machines.send("POST", machines.path, {"name": "seen", **machines.settings, **body})
+    if reply.status_code != 201:
+        return None
+    vm = f"{machines.path}/{reply.json()['vm_id']}"
+    lports = machines.link(vm)
+    look = None
+    if machines.send("POST", f"{vm}/start").status_code == 204:
+        shown = machines.show(vm)
+        machines.stop(vm)
+        folder = Path(shown["vm_directory"])
+        files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        of_this_vm = [reply.json()["vm_id"], *map(str, lports.values()), str(shown.get("console"))]
+        line = str(shown["command_line"])
+        for word in of_this_vm:
+            line = line.replace(word, "")
+        look = line, {name: content for name, content in files.items() if not name.endswith((".log", ".log.1"))}
+    machines.ask("DELETE", vm, 204)
+    return look
 
 
 def _plain_values(published: Published) -> list[tuple[str, Any]]:

@@ -68,7 +68,7 @@ def test_plugins_as_json_is_what_the_server_answers(offered: list[Candidate]) ->
     assert reports["bad"]["error"] == "OSError: no licence"
     assert reports["vpcs"].keys() == {
         "name", "state", "distribution", "version", "api", "hooks", "kinds", "routes", "error",
-        "warnings", "faults", "last_fault",
+        "warnings", "faults", "last_fault", "unconfined",
     }  # fmt: skip
 
 
