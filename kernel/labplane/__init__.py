@@ -22,6 +22,7 @@ from labplane.net.nios import NIO_TAP, NIO_UDP
 from labplane.net.ports import PortPool
 from labplane.net.rhost import resolve_rhost
 from labplane.plugins.contract import Plugin, hook
+from labplane.state.store import Store
 from labplane.validation.schemas import Schema
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Running",
     "Schema",
     "Session",
+    "Store",
     "Subscription",
     "Terminals",
     "TooLarge",

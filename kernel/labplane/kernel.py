@@ -16,6 +16,7 @@ from labplane.api.supervised import supervised
 from labplane.api.table import RouteTable
 from labplane.api.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.errors import BadRequest, Conflict, LabError, NotFound
+from labplane.machines import restoring
 from labplane.machines.driver import Driver, ProcessDriver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab, Waited
@@ -23,6 +24,7 @@ from labplane.machines.vm import STOPPED, VM
 from labplane.plugins.loading import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
 from labplane.reports import Report
 from labplane.settings import Settings, SettingsError
+from labplane.state.store import Store
 from labplane.supervision import Supervisor
 from labplane.validation import jsonbody
 from labplane.validation.schemas import Schema, Schemas, complaint
@@ -141,12 +143,21 @@ class Kernel(Lab):
         self.consoles.resize(*fresh.console_range)
         self._note_unconfined()
 
+    def store(self) -> Store:
+        assert self._newcomer is not None, "plugins have stores"  # noqa: S101
+        return Store(self.values, self._newcomer.name)
+
+    async def restore(self, project_id: str, directory: Path) -> None:
+        await restoring.restore(self, self.kinds, self._deleted, project_id, directory)
+
     async def start(self) -> None:
-        """Await the starters of plugins (`at_start`).
+        """Open the state of the lab, then await the starters of plugins (`at_start`).
 
         When one of a third party fails, that is a fault of its plugin, unless the settings are strict; labplane's own
         must not fail.
         """
+        await self.state.open()
+        await restoring.recall(self)
         self.supervisor.watch()
         for owner, starter in self._starters:
             if owner is None:
@@ -161,9 +172,11 @@ class Kernel(Lab):
             await self.terminals.begin()
         except OSError as error:
             log.error("The keeper of an earlier server cannot be reached, and no program be started: %s", error)
+        self.started = True
 
     async def end(self) -> None:
         """Await the enders of plugins (`at_end`), then remove every VM; programs that do not end in time are killed."""
+        self.ending = True
         allowed = SHUTDOWN_SECONDS + max((vm.patience for vm in self.vms if vm.status != STOPPED), default=0.0)
         try:
             async with asyncio.timeout(allowed):
@@ -183,6 +196,7 @@ class Kernel(Lab):
             await self.terminals.end()
             self.udp.close()
             self.consoles.close()
+            await self.state.close()
 
     async def _ended(self, owner: Report, ender: Coroutine[Any, Any, None], allowed: float) -> None:
         await self.supervisor.call(owner, "its ender", ender, at_least=allowed)

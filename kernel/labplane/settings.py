@@ -101,6 +101,9 @@ class Settings:
     allow_hosts: tuple[str, ...] = setting((), "further names of this server", "--allow-host")
     cors_origins: tuple[str, ...] = setting((), "origins whose web pages may use the API, https://lab.example.org")
     projects_dir: str = setting(_user_data("projects"), "where projects live; created when missing", "--projects-dir")
+    durability: Literal["normal", "full"] = setting(
+        "normal", "whether what is acknowledged outlives a power cut too (full), or all but its last second"
+    )
     local: bool = setting(
         False, "the client runs on this host: it may choose paths and stop the server", "--local/--remote", reload=True
     )

@@ -98,19 +98,6 @@ def test_a_closed_project_is_adopted_with_its_files(server: Server) -> None:
     assert (Path(made["path"]) / "notes.txt").read_text() == "mine"
 
 
-def test_a_project_comes_back_after_a_restart(tmp_path: Path) -> None:
-    """P-4, M-8: labplane keeps no list, the directory is enough."""
-    with running(tmp_path / "projects") as first:
-        project = first.project()
-        vm = first.vm(project, "PC", startup_script="echo %h")
-    with running(tmp_path / "projects") as second:
-        refusal(second.http.get(project), 404)
-        assert second.project(project_id=project.rpartition("/")[2]) == project
-        refusal(second.http.get(vm), 404)
-        assert second.vm(project, "PC", vm_id=vm.rpartition("/")[2]) == vm
-        assert shown(second.http.get(vm))["startup_script"] == "echo PC"
-
-
 def test_the_marker_comes_and_goes_with_the_temporary_flag(server: Server) -> None:
     """P-6, P-9."""
     made = create(server, temporary=True)

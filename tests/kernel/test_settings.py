@@ -71,6 +71,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "only_plugins": ('["a"]', "a", ("a",)),
         "local": ("true", "true", True),
         "projects_dir": ('"/srv"', "/srv", "/srv"),
+        "durability": ('"full"', "full", "full"),
         "console_host": ('"::1"', "::1", "::1"),
         "console_ports": ('"1-65535"', "1-65535", "1-65535"),
         "udp_ports": ('"7-7"', "7-7", "7-7"),

@@ -33,7 +33,7 @@ ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
 
 RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
 ASYNC_METHODS = (
-    *("check", "configure", "link", "show", "removed", "connect", "disconnect"),
+    *("check", "configure", "restore", "link", "show", "removed", "connect", "disconnect"),
     *("capture", "end_capture"),
 )
 PLAIN_METHODS = ("adapters", "ports", "normalise", "patience")
@@ -211,9 +211,7 @@ async def _update(request: Request) -> Any:
 
 
 async def _delete(deleted: DeletedDirs, request: Request) -> None:
-    vm = _vm(request)
-    await lifecycle.remove(vm)
-    deleted.add(vm)  # only now: a commit must not take the directory of a VM that is still being stopped
+    await lifecycle.delete(_vm(request), deleted)
 
 
 async def _view(request: Request, websocket: WebSocket) -> None:

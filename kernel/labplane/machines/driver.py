@@ -105,6 +105,15 @@ class Driver(ABC):
         before anything is changed.
         """
 
+    async def restore(self, vm: "VM", settings: Mapping[str, Any]) -> None:
+        """Take in a VM that an earlier server had, or this one before its project was closed; it does not run.
+
+        settings: those that it had. By default they go to `configure`, as those of a new VM do. Override this when that
+        would do more than to take them in, as to write a file of the VM's anew. Its links come back after this, and
+        neither `link` nor `connect` is called for them. When this fails the VM is kept, and the next start tries again.
+        """
+        await self.configure(vm, settings)
+
     async def link(self, vm: "VM", nio: Mapping[str, Any]) -> None:
         """Look at `nio` before it is plugged in; raise BadRequest or Conflict when it can never work."""
 
@@ -128,7 +137,10 @@ class Driver(ABC):
         """Bring `vm` down; when this returns, nothing of it runs and its ports can be bound again."""
 
     async def removed(self, vm: "VM") -> None:
-        """Clear up after `vm`, which is stopped and deleted. The kernel takes ports and console back itself."""
+        """Clear up after `vm`, which is stopped, and deleted or of a project that is closed.
+
+        The kernel takes ports and console back itself, and forgets what a `Store` has of a VM that is deleted.
+        """
 
 
 class ConsoleDriver(Driver):

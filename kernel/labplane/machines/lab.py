@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -12,15 +13,18 @@ from labplane.emulators.terminals import Terminals
 from labplane.emulators.users import User, user_named
 from labplane.errors import NotFound
 from labplane.events import Events
-from labplane.machines import lifecycle
+from labplane.machines import lifecycle, records
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.ports import MacBlocks
+from labplane.machines.restoring import Adopter
 from labplane.machines.vm import VM, directory_of
 from labplane.machines.vms import VMs
 from labplane.measures import Measures
 from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
+from labplane.state.state import State
+from labplane.state.store import Store, Values
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ class Lab(ABC):
     user:      the user that emulators run as, None for the server's own.
     events:    the hub of what happens in the lab, an `Events`.
     measures:  how often the lab did what, and how long it took, a `Measures`.
+    started:   whether the server has started: projects that are opened before were open when the earlier one ended.
+    ending:    whether the server ends: what is closed from now on is open again when the next one starts.
 
     archive_parts: what the plugins brought for files of theirs in exports and imports, in the order of the plugins.
     """
@@ -56,7 +62,12 @@ class Lab(ABC):
         self.events = Events()
         self.measures = Measures()
         self.archive_parts: list[ArchivePart] = []
-        self._deleted = DeletedDirs()
+        self.started = self.ending = False
+        self.adopter: Adopter | None = None
+        self.state = State(lambda: settings.projects_path, settings.durability)
+        self.values = Values(self.state)
+        self.udp.on_change = partial(records.note_lease, self)
+        self._deleted = DeletedDirs(self.state)
         self._closing: set[str] = set()
         self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -91,7 +102,7 @@ class Lab(ABC):
         return f"project {project_id}"
 
     async def close(self, project_id: str) -> None:
-        """Remove all VMs of the project and take back its ports; files stay (P-12).
+        """Let go of all VMs of the project and take back its ports; files stay, and what `restore` needs (P-12).
 
         Waits for each VM's lock and for whatever holds the project (L-7).
         """
@@ -101,10 +112,44 @@ class Lab(ABC):
                 while vms := self.vms.of(project_id):
                     await asyncio.gather(*(_remove(vm) for vm in vms))
                 self.udp.release_all(self.project_owner(project_id))
+                self.consoles.release_all(self.project_owner(project_id))
                 self._deleted.forget_all(project_id)
                 self.events.end(project_id)
+                self.values.unload(project_id)
+                if not self.ending:
+                    records.note_closed(self, project_id)
         finally:
             self._closing.discard(project_id)
+
+    @abstractmethod
+    async def restore(self, project_id: str, directory: Path) -> None:
+        """Bring back the VMs, links and ports that the project had when it was open last, and its values in stores.
+
+        To be called by who keeps projects, before it opens one in `directory`. What cannot be brought back is told and
+        stays as it is kept; VMs that the earlier server had run, and which still run, are taken over.
+        """
+
+    async def all_restored(self) -> None:
+        """All projects are open again: end what an earlier server had run and no VM has taken over."""
+        if self.adopter is not None:
+            await self.adopter.end_others()
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory in which the kernel keeps its state, in that of the projects; none of it is a plugin's."""
+        return self.state.directory
+
+    def forget(self, project_id: str) -> None:
+        """The project, which is closed, is gone for good, and so is all that was kept of it."""
+        records.note_gone(self, project_id)
+
+    async def saved(self) -> None:
+        """Wait until all leases of ports, as they are now, are kept. Raises LabError when they cannot be."""
+        await self.state.write()
+
+    @abstractmethod
+    def store(self) -> Store:
+        """The durable values of the plugin that is just being taken in; it finds them at `Plugin.store`."""
 
     @asynccontextmanager
     async def held(self, project_id: str) -> AsyncIterator[Path]:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from labplane.errors import Conflict, LabError, NotFound
-from labplane.machines import capturing
+from labplane.machines import capturing, records
 from labplane.machines.changes import check_change, given_settings, stored
 from labplane.machines.console_port import moved_console, reserve_console
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
 from labplane.machines.driver import ConsoleDriver, ProcessDriver
 from labplane.machines.images import check_start
-from labplane.machines.udp_ends import adopt_rport, claim_lport, hand_over, take_back
+from labplane.machines.udp_ends import claim_lport, hand_over, take_back, takes_rport
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
 from labplane.net.rhost import resolve_rhost
+from labplane.state.store import together
 from labplane.supervision import GRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -91,10 +92,13 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
         if not _make_directory(vm):
             undo.push_async_callback(_discard_directory, vm)
         given = given_settings(vm, body)
-        await vm.supervised(driver.configure(vm, given))
+        with together() as values:
+            await vm.supervised(driver.configure(vm, given))
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | stored(vm, given)
         undo.push_async_callback(_attempt, vm, driver.removed)
         shown = await show(vm)
+        await lab.state.write([*records.insert(vm), *values.statements])
+        values.written()
         undo.pop_all()
         return shown
 
@@ -129,14 +133,16 @@ async def update(vm: VM, body: Mapping[str, Any]) -> None:
     if body.get("name") not in (None, vm.name):
         changes["name"] = body["name"]
     before = (vm.name, vm.console, dict(vm.settings))
+    after = {"name": changes.get("name", vm.name), "settings": vm.settings | stored(vm, changes)}
     old, new = vm.console, body.get("console")
     if old is None or new is None or new == old:
-        await vm.supervised(vm.driver.configure(vm, changes))
-    else:
-        async with moved_console(vm, old, new):
+        async with records.changed(vm, **after):
             await vm.supervised(vm.driver.configure(vm, changes))
-    vm.name = changes.pop("name", vm.name)
-    vm.settings.update(stored(vm, changes))
+    else:
+        async with moved_console(vm, old, new), records.changed(vm, **after, console=new):
+            await vm.supervised(vm.driver.configure(vm, changes))
+    vm.name = after["name"]
+    vm.settings.update(after["settings"])
     if (vm.name, vm.console, vm.settings) != before:
         vm.announce("vm.updated")
 
@@ -249,27 +255,31 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
     address = await resolve_rhost(nio["rhost"]) if "rhost" in nio else ""
     await vm.supervised(driver.link(vm, nio))
     old = vm.nios.get(port)
+    if nio == old:
+        return
     lport: int | None = nio.get("lport")
     old_lport: int | None = old.get("lport") if old else None
-    fresh = lport != old_lport
-    if fresh and lport is not None:
+    fresh = lport is not None and lport != old_lport
+    if fresh:
         claim_lport(vm, nio, address)
-    if vm.status != STOPPED and hasattr(driver, "connect"):
-        try:
-            if fresh and lport is not None:
-                hand_over(vm, lport)
-            await vm.supervised(driver.connect(vm, port, nio))
-        except BaseException:
-            if fresh and lport is not None:
-                udp.release(lport, vm)
-            raise
+    rport = nio["rport"] if lport is not None and takes_rport(vm, nio, address) else None
+    also = [] if rport is None else [records.adopted(vm, rport)]
+    try:
+        async with records.changed(vm, *also, nios={**vm.nios, port: nio}):
+            if vm.status != STOPPED and hasattr(driver, "connect"):
+                if lport is not None and fresh:
+                    hand_over(vm, lport)
+                await vm.supervised(driver.connect(vm, port, nio))
+    except BaseException:
+        if lport is not None and fresh:
+            udp.release(lport, vm)
+        raise
     vm.nios[port] = nio
-    if lport is not None:
-        adopt_rport(vm, nio, address)
+    if rport is not None and rport in udp and udp.owner(rport) is None:
+        udp.claim(rport, vm.lab.project_owner(vm.project_id))
     if old_lport is not None and old_lport != lport:
         udp.release(old_lport, vm)
-    if nio != old:
-        vm.announce_link("link.plugged", port, nio)
+    vm.announce_link("link.plugged", port, nio)
 
 
 async def unplug(vm: VM, port: Port) -> None:
@@ -278,13 +288,22 @@ async def unplug(vm: VM, port: Port) -> None:
     if old is None:
         check_port(port, vm.adapters(), str(vm))
         return
-    await capturing.end(vm, port)
-    if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
-        await vm.supervised(vm.driver.disconnect(vm, port))
+    async with records.changed(vm, nios={key: nio for key, nio in vm.nios.items() if key != port}):
+        await capturing.end(vm, port)
+        if vm.status != STOPPED and hasattr(vm.driver, "disconnect"):
+            await vm.supervised(vm.driver.disconnect(vm, port))
     del vm.nios[port]
     if "lport" in old:
         vm.lab.udp.release(old["lport"], vm)
     vm.announce_link("link.unplugged", port, old)
+
+
+async def delete(vm: VM, deleted: DeletedDirs) -> None:
+    """Remove `vm` for good (M-12). Raises LabError, with nothing changed, when that cannot be kept."""
+    await vm.lab.state.write(records.delete(vm))
+    await remove(vm)
+    vm.lab.values.drop(vm.id)
+    deleted.add(vm)  # only now: a commit must not take the directory of a VM that is still being stopped
 
 
 async def remove(vm: VM, action: str = "delete") -> None:

@@ -40,11 +40,9 @@ def claim_lport(vm: "VM", nio: NIO, address: str) -> None:
     udp.claim(lport, vm, heir_of=vm.lab.project_owner(vm.project_id))
 
 
-def adopt_rport(vm: "VM", nio: NIO, address: str) -> None:
-    """Give the project of `vm` the port at the far end of `nio`, if it was asked for without a project (U-1)."""
-    udp, rport = vm.lab.udp, nio["rport"]
-    if rport in udp and udp.owner(rport) is None and _is_here(address):
-        udp.claim(rport, vm.lab.project_owner(vm.project_id))
+def takes_rport(vm: "VM", nio: NIO, address: str) -> bool:
+    """Whether the port at the far end of `nio` was asked for without a project, so that this link tells which (U-1)."""
+    return nio["rport"] in vm.lab.udp and vm.lab.udp.owner(nio["rport"]) is None and _is_here(address)
 
 
 def hand_over(vm: "VM", *lports: int) -> None:

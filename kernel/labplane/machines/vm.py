@@ -14,6 +14,7 @@ from labplane.errors import LabError
 from labplane.machines.capturing import can_capture
 from labplane.machines.images import images_of
 from labplane.machines.ports import VMPort
+from labplane.machines.records import note_run
 from labplane.machines.udp_ends import take_back
 from labplane.net.nios import NIO, Port
 from labplane.supervision import go_on
@@ -43,9 +44,14 @@ class Phase(Enum):
     GONE = "deleted, or never made whole"
 
 
+def directory_in(project: Path, kind: str, vm_id: str) -> Path:
+    """The working directory of a VM of the project in that directory (C-3)."""
+    return project.joinpath("project-files", kind, vm_id)
+
+
 def directory_of(lab: "Lab", project_id: str, kind: str, vm_id: str) -> Path:
-    """The working directory of a VM (C-3)."""
-    return lab.project_dir(project_id).joinpath("project-files", kind, vm_id)
+    """The working directory of a VM of an open project."""
+    return directory_in(lab.project_dir(project_id), kind, vm_id)
 
 
 class VM:
@@ -67,15 +73,21 @@ class VM:
     data:     the driver's own notes, at which the kernel never looks.
     session:  the `Session` that runs or ran last, when its driver is a ConsoleDriver.
     lock:     held by the request or project operation that works on the VM; it is fair (L-1).
+
+    generation: the number of its latest run, 0 before the first.
+    wanted:   the status that it had when the earlier server ended.
+    last_exit: how its latest run ended, {"status": the returncode, "last_line": the last that it printed}, or None.
     """
 
-    def __init__(self, lab: "Lab", kind: "Kind", project_id: str, vm_id: str, name: str) -> None:
+    def __init__(
+        self, lab: "Lab", kind: "Kind", project_id: str, vm_id: str, name: str, project: Path | None = None
+    ) -> None:
         self.lab = lab
         self.driver: Driver = kind.driver
         self.project_id = project_id
         self.id = vm_id
         self.name = name
-        self.dir = directory_of(lab, project_id, kind.driver.kind, vm_id)
+        self.dir = directory_in(project or lab.project_dir(project_id), kind.driver.kind, vm_id)
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
         self.nios: dict[Port, NIO] = {}
@@ -90,6 +102,9 @@ class VM:
         self.command_line = ""
         self.lock = asyncio.Lock()
         self.phase = Phase.MAKING
+        self.generation = 0
+        self.wanted = STOPPED
+        self.last_exit: dict[str, Any] | None = None
         self._news: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
@@ -115,6 +130,7 @@ class VM:
             self._status = status
             if status == STOPPED:
                 self.captures.clear()
+            note_run(self)
             self.announce(f"vm.{status}")
 
     @property
@@ -307,6 +323,7 @@ class VM:
                 if session.process is not None and session.process.lost:
                     how = "because its keeper has ended; it can be started again"
                 self.tell("error" if returncode else "info", f"{self} ended {how}.{session.suspicion}")
+            self.last_exit = {"status": returncode, "last_line": session.last_line}
             take_back(self)
             self.status = STOPPED
             self.lab.background(session.finish())

@@ -18,6 +18,11 @@ LOWEST = 1024  # the first number that needs no privilege
 ANYWHERE = "0.0.0.0"  # noqa: S104 - to keep a number from others at every address; nothing is read there
 
 
+def boottime() -> float:
+    """Seconds since the system was started, those in which it slept included; the same for each process on it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def bind_udp(number: int) -> socket.socket | None:
     """A socket that has UDP `number` at every address, None when another socket on this host has it at any.
 
@@ -69,6 +74,7 @@ class PortPool:
     first, last: the range, ends included.
     bind:     makes a placeholder, a socket that keeps other programs off a number; `bind_udp` or `bind_tcp`.
     patience: seconds after which a number leased to nobody (owner None) comes back.
+    on_change: is told of each number whose lease begins, ends or gets another owner.
 
     A number that is leased has a placeholder, but while it is lent to the program that shall bind it.
 
@@ -81,6 +87,7 @@ class PortPool:
         self.name = name
         self.first, self.last = first, last
         self.patience = patience
+        self.on_change: Callable[[int], None] = lambda number: None
         self._bind = bind
         self._owners: dict[int, Hashable] = {}
         self._numbers: dict[Hashable, set[int]] = {}  # of each owner
@@ -122,9 +129,9 @@ class PortPool:
             self._occupied[number] = None
             if self._hold(number):
                 del self._occupied[number]
-                self._assign(number, owner)
                 if owner is None:
-                    self._unclaimed[number] = time.monotonic()
+                    self._unclaimed[number] = boottime()
+                self._assign(number, owner)
                 return number
         others = sum(number not in self._owners for number in self._occupied)
         raise Conflict(
@@ -145,8 +152,8 @@ class PortPool:
             raise Conflict(f"The {self.name} {number} is held by {holder}.")
         if number not in self._owners and not self._hold(number) and number not in self._lent and number >= LOWEST:
             raise Conflict(f"The {self.name} {number} is in use by another program; choose another one.")
-        self._assign(number, owner)
         self._unclaimed.pop(number, None)
+        self._assign(number, owner)
 
     def reserve(self, number: int, owner: Hashable) -> None:
         """Lease this very number to `owner`, inside the range or not, unless that needs a privilege (M-4).
@@ -157,6 +164,23 @@ class PortPool:
             raise Conflict(f"The {self.name} {number} is privileged; choose one from {LOWEST} to 65535.")
         self.claim(number, owner)
 
+    def restore(self, number: int, owner: Hashable, since: float | None = None) -> bool:
+        """Lease `number` to `owner`, who had it before, even if another program has it now; False when it is leased.
+
+        since: when it was leased to nobody, as of `boottime`; the earliest is to be restored first.
+        """
+        if number in self._owners:
+            return False
+        if owner is None:
+            self._unclaimed[number] = boottime() if since is None else since
+        self._assign(number, owner)
+        self._settle(number)
+        return True
+
+    def unclaimed_since(self, number: int) -> float | None:
+        """When `number` was leased to nobody, as of `boottime`; None when it is not, or has an owner."""
+        return self._unclaimed.get(number)
+
     def release(self, number: int, owner: Hashable) -> None:
         """Give `number` back. Does nothing when it is not `owner`'s (U-5)."""
         if number in self._owners and self._owners[number] == owner:
@@ -164,6 +188,7 @@ class PortPool:
             self._unclaimed.pop(number, None)
             self._settle(number)
             self._give_back(number)
+            self.on_change(number)
 
     def release_all(self, owner: Hashable) -> None:
         """Give back everything that `owner` holds."""
@@ -253,6 +278,7 @@ class PortPool:
             self._unassign(number)
         self._owners[number] = owner
         self._numbers.setdefault(owner, set()).add(number)
+        self.on_change(number)
 
     def _unassign(self, number: int) -> None:
         owner = self._owners.pop(number)
@@ -308,7 +334,7 @@ class PortPool:
             heapq.heappush(self._returned, number)
 
     def _expire(self) -> None:
-        latest = time.monotonic() - self.patience
+        latest = boottime() - self.patience
         while self._unclaimed:
             number, since = next(iter(self._unclaimed.items()))
             if since > latest:

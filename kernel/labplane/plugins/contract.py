@@ -88,6 +88,7 @@ class Plugin(Hooks):
     settings: JSON Schema of each key of ``[plugins.<name>]`` in labplane.toml; ``default`` is honoured.
     lab:      the lab that the instance is for, a `Lab`.
     config:   the keys of `settings` that are set or have a default. A live view: a reload of the settings changes it.
+    store:    what it keeps over restarts of the server, a `Store`; there once the server starts (`Lab.at_start`).
 
     The kernel makes one instance for each lab. Two labs may live in one process, so keep what you need in the instance,
     nothing in globals. An ``__init__`` of your own begins with ``super().__init__(lab, config)``.
@@ -98,3 +99,4 @@ class Plugin(Hooks):
     def __init__(self, lab: "Lab", config: Mapping[str, Any]) -> None:
         self.lab = lab
         self.config = config
+        self.store = lab.store()

@@ -45,9 +45,18 @@ class Ports(Plugin):
             ),
         ]
 
-    def allocate(self, _: Request) -> Any:
-        return {"udp_port": self.lab.udp.lease(None)}
+    async def allocate(self, _: Request) -> Any:
+        return await self._leased(None)
 
-    def allocate_for_project(self, request: Request) -> Any:
+    async def allocate_for_project(self, request: Request) -> Any:
         self.lab.project_dir(request.project_id)  # it may have been closed while this request was on its way here
-        return {"udp_port": self.lab.udp.lease(self.lab.project_owner(request.project_id))}
+        return await self._leased(self.lab.project_owner(request.project_id))
+
+    async def _leased(self, owner: str | None) -> Any:
+        number = self.lab.udp.lease(owner)
+        try:
+            await self.lab.saved()
+        except BaseException:
+            self.lab.udp.release(number, owner)
+            raise
+        return {"udp_port": number}

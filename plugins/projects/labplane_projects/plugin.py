@@ -2,22 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from labplane import BadRequest, Conflict, Forbidden, Lab, NotFound, Plugin, Request, Route, Schema, hook, remove_tree
 from labplane_projects.drafts import drafts_below
-from labplane_projects.lock import Lock
 from labplane_projects.places import Places
-from labplane_projects.project import MARKER, Project
+from labplane_projects.project import MARKER, Place, Project
+from labplane_projects.schemas import SCHEMAS
 
 log = logging.getLogger("labplane.projects")
 
-PATH: Schema = {"type": ["string", "null"], "minLength": 1}
-NAME: Schema = {"$ref": "labplane:NameOrNull"}
+OPEN, CLOSED, GOING = "open", "closed", "going"  # of a project as it is kept; GOING is one that is being deleted
 
 
 class Projects(Plugin):
@@ -28,41 +27,12 @@ class Projects(Plugin):
         self._projects: dict[str, Project] = {}
         self._places = Places()
         self._location = lab.settings.projects_path
-        self._directory_lock: Lock | None = None
         lab.at_start(self._start)
         lab.at_end(self._end)
 
     @hook
     def schemas(self) -> Mapping[str, Schema]:
-        return {
-            "ProjectCreate": {
-                "type": "object",
-                "properties": {
-                    "name": NAME,
-                    "path": PATH,
-                    "project_id": {"$ref": "labplane:UUIDOrNull"},
-                    "temporary": {"type": "boolean"},
-                },
-                "additionalProperties": False,
-            },
-            "ProjectUpdate": {
-                "type": "object",
-                "properties": {"name": NAME, "path": PATH, "temporary": {"type": "boolean"}},
-                "additionalProperties": False,
-            },
-            "Project": {
-                "type": "object",
-                "properties": {
-                    "project_id": {"$ref": "labplane:UUID"},
-                    "name": NAME,
-                    "path": {"type": "string"},
-                    "location": {"type": "string"},
-                    "temporary": {"type": "boolean"},
-                },
-                "required": ["project_id", "name", "path", "location", "temporary"],
-                "additionalProperties": False,
-            },
-        }
+        return SCHEMAS
 
     @hook
     def routes(self) -> Iterable[Route]:
@@ -117,18 +87,24 @@ class Projects(Plugin):
             async with known.lock:
                 if not known.gone:
                     return known.to_object(self._location)
-        path = self._path(body.get("path"), self._location / project_id)
+        kept = self.store.get(project_id)
+        path = self._path(body.get("path"), self._location / project_id if kept is None else self._place(project_id))
+        if name is None and kept is not None:
+            name = kept["name"]
         project = Project(project_id, name, path)
         async with project.lock:  # which nothing else knows yet, so this waits for nothing
             self._projects[project_id] = project
             try:
+                temporary = body.get("temporary", False)
                 with self._reserved(project, path):
-                    project.settled(await asyncio.to_thread(project.settle, path, body.get("temporary", False)))
+                    async with self._kept(project, name, path, temporary):
+                        project.settled(await asyncio.to_thread(project.settle, path, temporary))
+                if path.parent != self._location:  # those in it were swept at start
+                    await self._sweep(path)
+                await self.lab.restore(project_id, path)
             except BaseException:
                 self._forget(project)
                 raise
-            if path.parent != self._location:  # those in it were swept at start
-                await self._sweep(path)
             project.open = True
         return project.to_object(self._location)
 
@@ -149,11 +125,13 @@ class Projects(Plugin):
             self._refuse_gone(project)
             old, was_temporary = project.path, project.temporary
             path, temporary = self._path(body.get("path"), old), body.get("temporary", was_temporary)
-            if path == old:
-                project.settled(await asyncio.to_thread(project.settle, path, temporary))
-            else:
-                await self._move(project, path, temporary)
-            project.name = name if name is not None else project.name
+            name = name if name is not None else project.name
+            async with self._kept(project, name, path, temporary):
+                if path == old:
+                    project.settled(await asyncio.to_thread(project.settle, path, temporary))
+                else:
+                    await self._move(project, path, temporary)
+            project.name = name
             if path != old and was_temporary:
                 await self._clear(old, project.id)
         return project.to_object(self._location)
@@ -177,15 +155,47 @@ class Projects(Plugin):
         """Close the project; it stays open, without VMs, when its directory is to go and cannot be removed."""
         async with project.lock:
             self._refuse_gone(project)
+            goes = delete or project.temporary
+            before = self.store.get(project.id)
+            if not self.lab.ending:
+                await self.store.put(project.id, {**before, "status": GOING if goes else CLOSED})
             await self.lab.close(project.id)
             project.open = False
-            try:
-                if delete or project.temporary:
+            if goes:
+                self.lab.forget(project.id)
+                try:
                     await asyncio.to_thread(remove_tree, project.path)
-            except BaseException:
-                project.open = True
-                raise
+                except BaseException:
+                    project.open = True
+                    self.store.put_later(project.id, before)
+                    raise
+                self.store.put_later(project.id, None)
             self._forget(project)
+
+    def _place(self, project_id: str) -> Path:
+        """The directory that a project has, or had when it was closed."""
+        path: str | None = self.store.get(project_id)["path"]
+        return self._location / project_id if path is None else Path(path)
+
+    @asynccontextmanager
+    async def _kept(self, project: Project, name: str | None, path: Path, temporary: bool) -> AsyncIterator[None]:
+        """Keep the project as it is going to be, before the block makes it so; if that fails it has never been."""
+        before = self.store.get(project.id)
+        value = {
+            "name": name,
+            "path": None if path == self._location / project.id else str(path),
+            "temporary": temporary,
+            "found": project.found,
+            "status": OPEN,
+        }
+        await self.store.put(project.id, value)
+        try:
+            yield
+        except BaseException:
+            self.store.put_later(project.id, before)
+            raise
+        if project.found != value["found"]:
+            self.store.put_later(project.id, {**value, "found": project.found})
 
     async def _move(self, project: Project, path: Path, temporary: bool) -> None:
         """Let the project live in another directory (P-10). No VM of it starts, comes or goes meanwhile."""
@@ -195,7 +205,7 @@ class Projects(Plugin):
                 project.settled(await asyncio.to_thread(project.settle, path, temporary))
                 self.lab.moved(project.id)
 
-    async def _clear(self, path: Path, project_id: str | None = None) -> None:
+    async def _clear(self, path: Path, project_id: str | None = None) -> bool:
         """Remove what no project needs any more, a file or a directory; what cannot be removed is told and stays."""
         try:
             await asyncio.to_thread(_remove, path)
@@ -203,6 +213,8 @@ class Projects(Plugin):
             sentence = f"{error.filename or path} stays, for it cannot be removed: {error.strerror}."
             log.warning("%s", sentence)
             self.lab.events.emit("log.warning", {"message": sentence}, project_id)
+            return False
+        return True
 
     @contextmanager
     def _reserved(self, project: Project, path: Path) -> Iterator[None]:
@@ -216,18 +228,40 @@ class Projects(Plugin):
             self._places.put(project.id, {project.path})
 
     async def _start(self) -> None:
-        """Lock the projects directory, then remove from it what an earlier run left: temporary projects and drafts."""
-        try:
-            await asyncio.to_thread(self._location.mkdir, parents=True, exist_ok=True)
-            self._directory_lock = await asyncio.to_thread(Lock, self._location)
-        except OSError as error:
-            raise Conflict(
-                f"{self._location} cannot be the projects directory: {error.strerror}; set projects_dir to another."
-            ) from None
+        """Open the projects that were open, then remove what an earlier run left: temporary projects and drafts."""
+        goes = []
+        for project_id, value in self.store.items():
+            path = self._place(project_id)
+            if value["status"] == GOING or (value["temporary"] and (path / MARKER).exists()):
+                self.lab.forget(project_id)
+                goes.append(project_id)
+            elif value["status"] == OPEN:
+                await self._open_again(project_id, value, path)
+        await self.lab.all_restored()
+        for project_id in goes:
+            log.info("removing the project %s, which was to go with an earlier run", project_id)
+            if await self._clear(self._place(project_id)):
+                self.store.put_later(project_id, None)
         for marker in self._location.glob(f"*/{MARKER}"):
-            log.info("removing the temporary project %s that an earlier run left", marker.parent.name)
-            await self._clear(marker.parent)
+            if self.store.get(marker.parent.name) is None:  # it is of a server that kept no projects
+                log.info("removing the temporary project %s that an earlier run left", marker.parent.name)
+                await self._clear(marker.parent)
         await self._sweep(self._location)
+
+    async def _open_again(self, project_id: str, value: Mapping[str, Any], path: Path) -> None:
+        project = Project(project_id, value["name"], path)
+        if not await asyncio.to_thread(path.is_dir) or self._places.other_at(path, project_id) is not None:
+            log.error("the project %s stays closed: its directory %s is not there", project_id, path)
+            self.store.put_later(project_id, {**value, "status": CLOSED})
+            return
+        with suppress(OSError):  # of a change to a temporary project that was not completed
+            (path / MARKER).unlink(missing_ok=True)
+        project.settled(Place(path, False, value["found"]))
+        self._places.put(project_id, {path})
+        self._projects[project_id] = project
+        async with project.lock:
+            await self.lab.restore(project_id, path)
+            project.open = True
 
     async def _sweep(self, root: Path) -> None:
         """Remove the drafts below `root`, which nothing is making any more."""
@@ -241,8 +275,6 @@ class Projects(Plugin):
         for project, error in zip(open_projects, await asyncio.gather(*closing, return_exceptions=True), strict=True):
             if isinstance(error, Exception):
                 log.error("the project %s is not closed in order: %s", project.id, error)
-        if self._directory_lock is not None:
-            self._directory_lock.release()
 
     def _get(self, project_id: str) -> Project:
         project = self._projects.get(project_id)
@@ -271,6 +303,8 @@ class Projects(Plugin):
             path = Path(given).resolve()
         except (OSError, RuntimeError):  # RuntimeError is what Python before 3.13 makes of a loop
             raise Conflict(f"'path' {given[:300]!r} leads nowhere: its symbolic links form a loop.") from None
+        if self.lab.data_dir in (path, *path.parents):
+            raise Conflict(f"{path} is the server's own; it cannot be a project.")
         if path == self._location or path in self._location.parents:
             raise Conflict(f"{path} contains the projects directory; it cannot be a project itself.")
         return path

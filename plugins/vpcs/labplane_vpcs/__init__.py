@@ -17,4 +17,4 @@ class VPCS(Plugin):
 
     @hook
     def drivers(self) -> Iterable[Driver]:
-        return [VPCSDriver(self.lab, self.config)]
+        return [VPCSDriver(self.lab, self.config, self.store)]

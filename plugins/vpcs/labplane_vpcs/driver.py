@@ -18,6 +18,7 @@ from labplane import (
     ProcessDriver,
     Schema,
     Session,
+    Store,
     resolve_rhost,
 )
 from labplane_vpcs import script
@@ -30,6 +31,7 @@ from labplane_vpcs.sockets import has_udp_port, open_files
 UP_WITHIN = 10.0
 LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
 PORT = (0, 0)
+MAC_ID = "mac_id "  # before the number in a key of the store, so that a project has each once
 TUN = Path("/dev/net/tun")
 
 
@@ -49,8 +51,9 @@ class VPCSDriver(ProcessDriver):
     sigpipe = False  # or a connection that `rlogin` cannot have ends it
     timer_slack = 0.005  # it looks for work every 0.1 ms: a hundred of them would fill several processors
 
-    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
+    def __init__(self, lab: Lab, config: Mapping[str, Any], store: Store) -> None:
         super().__init__(lab)
+        self._store = store
         self._config = config
         self._programs = Programs()
         self._program: Program
@@ -64,6 +67,8 @@ class VPCSDriver(ProcessDriver):
             vm.data["mac_id"] = self._mac_ids.lease(vm.project_id)
         name = changes.get("name", vm.name)
         try:
+            if fresh:
+                await self._keep_mac_id(vm)
             if "startup_script" in changes and (vm.settings or changes["startup_script"] is not None):
                 await asyncio.to_thread(script.write, vm.dir, changes["startup_script"], name, self._most)
             elif name != vm.name:
@@ -72,6 +77,19 @@ class VPCSDriver(ProcessDriver):
             if fresh:
                 self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))
             raise
+
+    async def restore(self, vm: VM, settings: Mapping[str, Any]) -> None:
+        """The script stays as it is in its file, which its console may have written since."""
+        kept = next((key for key, vm_id in self._store.of(vm.project_id).items() if vm_id == vm.id), None)
+        earlier = None if kept is None else int(kept.removeprefix(MAC_ID))
+        vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, shared=not self.lab.started)
+        if mac_id != earlier:
+            if kept is not None:
+                await self._store.of(vm.project_id).put(kept, None)
+            await self._keep_mac_id(vm)
+
+    async def _keep_mac_id(self, vm: VM) -> None:
+        await self._store.of(vm.project_id).add(f"{MAC_ID}{vm.data['mac_id']}", vm.id, vm_id=vm.id)
 
     async def removed(self, vm: VM) -> None:
         self._mac_ids.release(vm.project_id, vm.data.pop("mac_id"))

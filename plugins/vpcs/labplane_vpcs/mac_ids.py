@@ -44,9 +44,28 @@ class MacIds:
             self._leased_times.append(0)
         free = ALL & ~self._leased_times[times] & ~own
         lowest = free & -free
-        self._leased_times[times] |= lowest
-        self._of_project[project_id] = own | lowest
+        self._lease(project_id, lowest)
         return (self._first + lowest.bit_length() - 1) % MAC_IDS
+
+    def again(self, project_id: str, mac_id: int | None, *, shared: bool) -> int:
+        """The MAC id that a VPCS of that project had, or another one if it had none or another project has it now.
+
+        shared: leave it to both projects. Raises Conflict as `lease` does.
+        """
+        if mac_id is not None:
+            bit = 1 << (mac_id - self._first) % MAC_IDS
+            taken = bool(self._leased_times) and self._leased_times[0] & bit
+            if not self._of_project.get(project_id, 0) & bit and (shared or not taken):
+                self._lease(project_id, bit)
+                return mac_id
+        return self.lease(project_id)
+
+    def _lease(self, project_id: str, bit: int) -> None:
+        times = next((n for n, leased in enumerate(self._leased_times) if not leased & bit), len(self._leased_times))
+        if times == len(self._leased_times):
+            self._leased_times.append(0)
+        self._leased_times[times] |= bit
+        self._of_project[project_id] = self._of_project.get(project_id, 0) | bit
 
     def release(self, project_id: str, mac_id: int) -> None:
         """Give back what `lease` gave."""

@@ -48,10 +48,12 @@ class Host:
 
 
 class Clock:
+    CLOCK_BOOTTIME = 7
+
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def monotonic(self) -> float:
+    def clock_gettime(self, _: int) -> float:
         return self.now
 
 

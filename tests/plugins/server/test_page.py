@@ -126,8 +126,10 @@ def test_a_page_says_that_its_server_is_gone_and_comes_back_with_it(tmp_path: Pa
             until_it_says(tab.page.locator("article"), "Of the first")
         until_it_says(tab.page.locator("#connection"), "disconnected since")
         until_it_says(tab.page.locator("article"), "Of the first")
-        with running(tmp_path / "projects", port=server.port, consoles=consoles, udp=udp):
+        with running(tmp_path / "projects", port=server.port, consoles=consoles, udp=udp) as second:
             until_it_says(tab.page.locator("#connection"), "live")
+            until_it_says(tab.page.locator("article"), "Of the first")
+            nothing(second.http.delete(project))
             tab.page.get_by_text("No project is open").wait_for()
 
 

@@ -1,0 +1,123 @@
+"""What the state of a lab has of a VM, and what it is told when a VM comes, changes or goes."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from labplane.net.ports import boottime
+
+if TYPE_CHECKING:
+    from labplane.machines.lab import Lab
+    from labplane.machines.vm import VM
+    from labplane.state.state import Statement
+
+CONSOLE, UDP = "console", "udp"
+
+_INSERT = (
+    "INSERT INTO vm (vm_id, project_id, kind, name, settings, console, nios, wanted, generation) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ? WHERE vm_id = ?"
+_RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
+_INHERIT = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id IS NULL"
+_HOLD = "INSERT INTO port (pool, number, vm_id, project_id) VALUES (?, ?, ?, ?)"
+_LEASE = "INSERT OR REPLACE INTO port (pool, number, project_id, boot, since) VALUES (?, ?, ?, ?, ?)"
+_OF_PROJECT = "WHERE project_id = ?"
+
+with open("/proc/sys/kernel/random/boot_id") as _file:
+    BOOT = _file.read().strip()
+
+
+def insert(vm: "VM") -> "list[Statement]":
+    """A new VM."""
+    row = (vm.id, vm.project_id, vm.driver.kind, vm.name, json.dumps(vm.settings), vm.console, _nios(vm.nios))
+    forget = ("DELETE FROM deleted WHERE vm_id = ?", (vm.id,))
+    return [(_INSERT, (*row, vm.status, vm.generation)), forget, *_ports(vm, vm.console, {})]
+
+
+def change(vm: "VM", **changes: Any) -> "list[Statement]":
+    """The VM as it is, but for these changes of its name, settings, console and nios."""
+    new = {"name": vm.name, "settings": vm.settings, "console": vm.console, "nios": vm.nios} | changes
+    row = (new["name"], json.dumps(new["settings"]), new["console"], _nios(new["nios"]), vm.id)
+    statements: list[Statement] = [(_CHANGE, row)]
+    if "console" in changes or "nios" in changes:
+        statements += [("DELETE FROM port WHERE vm_id = ?", (vm.id,)), *_ports(vm, new["console"], new["nios"])]
+    return statements
+
+
+@asynccontextmanager
+async def changed(vm: "VM", *also: "Statement", **changes: Any) -> AsyncIterator[None]:
+    """Keep these changes, before the block makes them; if it fails they have never been.
+
+    also: what else is to be written with them, and is true even if the block fails.
+
+    Raises LabError, with nothing changed, when they cannot be kept.
+    """
+    await vm.lab.state.write([*change(vm, **changes), *also])
+    try:
+        yield
+    except BaseException:
+        vm.lab.state.note(("vm", vm.id), *change(vm, console=vm.console, nios=vm.nios))
+        raise
+
+
+def delete(vm: "VM") -> "list[Statement]":
+    """A VM that is deleted; its directory waits for a commit."""
+    where = [(f"DELETE FROM {table} WHERE vm_id = ?", (vm.id,)) for table in ("vm", "port", "value")]  # noqa: S608
+    row = (vm.id, vm.project_id, vm.driver.kind)
+    return [*where, ("INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)", row)]
+
+
+def note_run(vm: "VM") -> None:
+    """How the VM runs, or ended."""
+    last = None if vm.last_exit is None else json.dumps(vm.last_exit)
+    vm.lab.state.note(("run", vm.id), (_RAN, (vm.status, vm.generation, last, vm.id)))
+
+
+def note_lease(lab: "Lab", number: int) -> None:
+    """The lease of a UDP port that no VM has; those of VMs are kept with these, and other ones not at all."""
+    if lab.ending:
+        return
+    whose = lab.project_owner("")
+    if number not in lab.udp:
+        lab.state.note(("lease", number), (_INHERIT, (UDP, number)))
+    elif (owner := lab.udp.owner(number)) is None:
+        lab.state.note(("lease", number), (_LEASE, (UDP, number, None, BOOT, lab.udp.unclaimed_since(number))))
+    elif isinstance(owner, str) and owner.startswith(whose):
+        lab.state.note(("lease", number), (_LEASE, (UDP, number, owner.removeprefix(whose), None, None)))
+
+
+def adopted(vm: "VM", rport: int) -> "Statement":
+    """The far end of a link, which was leased to nobody, is now the project's."""
+    where = "WHERE pool = ? AND number = ? AND vm_id IS NULL"
+    return f"UPDATE port SET project_id = ?, since = NULL {where}", (vm.project_id, UDP, rport)  # noqa: S608
+
+
+def note_closed(lab: "Lab", project_id: str) -> None:
+    """The project is closed: its VMs stay, its ports come back, directories of deleted VMs stay."""
+    gone = [(f"DELETE FROM {table} {_OF_PROJECT}", (project_id,)) for table in ("port", "deleted")]  # noqa: S608
+    lab.state.note(("project", project_id), *gone)
+
+
+def note_gone(lab: "Lab", project_id: str) -> None:
+    """The project is gone, with all that was kept of it."""
+    tables = ("vm", "port", "deleted", "value")
+    lab.state.note(("project", project_id), *((f"DELETE FROM {one} {_OF_PROJECT}", (project_id,)) for one in tables))  # noqa: S608
+
+
+def _nios(nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> str:
+    return json.dumps([[*port, nio] for port, nio in nios.items()])
+
+
+def _ports(vm: "VM", console: int | None, nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> "list[Statement]":
+    numbers = [(UDP, nio["lport"]) for nio in nios.values() if "lport" in nio]
+    if console is not None:
+        numbers.append((CONSOLE, console))
+    inherited = [(_INHERIT, number) for number in numbers if number[0] == UDP]
+    return [*inherited, *((_HOLD, (*number, vm.id, vm.project_id)) for number in numbers)]
+
+
+def since_now(boot: str, since: float) -> float:
+    """A moment that was noted as of `boottime`; one before the system was started is that of its start."""
+    return min(since, boottime()) if boot == BOOT else 0.0
