@@ -17,6 +17,7 @@ from labplane.api.table import RouteTable
 from labplane.api.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.errors import BadRequest, Conflict, LabError, NotFound
 from labplane.machines import restoring
+from labplane.machines.adoption import Adoption
 from labplane.machines.driver import Driver, ProcessDriver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab, Waited
@@ -55,6 +56,7 @@ class Kernel(Lab):
         self._starters: list[tuple[Report | None, Waited]] = []
         self._enders: list[tuple[Report | None, Waited]] = []
         self._newcomer: Report | None = None
+        self.adopter = Adoption(self)
         self.plugins = Plugins(self, self)
         self.schemas.add(kernel_schemas())
         routes = kernel_routes(
@@ -124,6 +126,7 @@ class Kernel(Lab):
     def shutdown(self) -> None:
         if self.stop_server is None:
             raise Conflict("This server was not started by labplane serve and cannot stop itself.")
+        self.ends_all = True
         self.stop_server()
 
     def reload(self) -> None:
@@ -193,7 +196,10 @@ class Kernel(Lab):
         finally:
             self.events.close()
             self.supervisor.unwatch()
-            await self.terminals.end()
+            if self.leaving:
+                self.terminals.leave()
+            else:
+                await self.terminals.end()
             self.udp.close()
             self.consoles.close()
             await self.state.close()

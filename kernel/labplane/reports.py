@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 class Report:
     """state: "active", "disabled", "failed" or "other API version".
 
+    survives:   of its kinds, those whose VMs run on when the server ends or is killed, for the next one.
     error:      the reason why the plugin was left out.
     warnings:   a sentence for each deprecated thing that it uses.
     faults:     how often it raised something other than a LabError, blocked the server or was cancelled for taking too
@@ -22,6 +23,7 @@ class Report:
     api: str
     hooks: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
+    survives: list[str] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     error: str | None = None
     warnings: list[str] = field(default_factory=list)

@@ -121,6 +121,9 @@ class Settings:
     )
     max_requests: int = setting(1000, "HTTP requests at once, streams included; beyond it 503")
     max_viewers: int = setting(64, "viewers of one console at once, from its VM's next start on", reload=True)
+    on_exit: Literal["end", "keep"] = setting(
+        "end", "whether VMs end with the server, or run on for the next one", "--on-exit", reload=True
+    )
     console_memory: int = setting(
         16 * 1024,
         "bytes of each console that outlast the server; the first to go are the oldest",

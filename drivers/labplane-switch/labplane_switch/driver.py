@@ -53,6 +53,9 @@ class SwitchDriver(Driver):
             raise
         vm.data["switch"] = switch
 
+    async def recover(self, vm: VM) -> None:
+        await self.start(vm)
+
     async def stop(self, vm: VM) -> None:
         await vm.data["switch"].close()
 

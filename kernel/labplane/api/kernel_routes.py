@@ -23,7 +23,7 @@ def kernel_schemas() -> Mapping[str, Schema]:
     text: Schema = {"type": "string"}
     texts: Schema = {"type": "array", "items": text}
     report = {"name": text, "state": text, "distribution": text, "version": text, "api": text}
-    lists = {"hooks": texts, "kinds": texts, "routes": texts, "warnings": texts, "unconfined": texts}
+    lists = {name: texts for name in ("hooks", "kinds", "survives", "routes", "warnings", "unconfined")}
     number: Schema = {"type": "integer"}
     maybe: Schema = {"type": ["string", "null"]}
     return {

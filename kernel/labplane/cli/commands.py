@@ -39,6 +39,7 @@ def main() -> None:
 @main.command()
 @_config
 @settings_options()
+@click.option("--keep", "on_exit", flag_value="keep", default=None, help="The same as --on-exit keep")
 def serve(config: Path | None, **overrides: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
     from labplane.plugins.loading import PluginError

@@ -72,6 +72,7 @@ class Session:
         self._log_path = log
         self._log: LogFile | None = None
         self._logs = True
+        self._left = False
         self._typed = typed
         self._on_exit = on_exit
         self._complain = complain
@@ -124,7 +125,7 @@ class Session:
                 cwd=cwd,
                 on_output=self.printed,
                 log=self._log_path,
-                complain=lambda text: self._complain(f"{self._log_path.parent}/{text}"),
+                complain=self._complain_of_log,
                 name=name,
                 note=note,
                 on_exit=self.ended,
@@ -141,6 +142,19 @@ class Session:
         self.run(self.process)
         return self.process
 
+    def adopt(self, terminals: Terminals, run: dict[str, Any]) -> None:
+        """Go on with a program that an earlier server has started; what its keeper remembers is shown first."""
+        self._is_confined = bool(run["note"]["confined"])
+        self._logs = False
+        self.process = terminals.adopt(run, self.printed, self.ended, self._complain_of_log)
+        self.run(self.process)
+
+    async def leave(self) -> None:
+        """Close what is ours, and leave the program to the next server."""
+        self._left = True
+        await self.listener.close()
+        self.console.close()
+
     def printed(self, data: bytes) -> None:
         """Show `data` on the console and write it to the log. To be called on the event loop."""
         self.last_words = (self.last_words + data)[-LAST_WORDS:]
@@ -151,7 +165,8 @@ class Session:
 
     def ended(self, returncode: int) -> None:
         """Take note that what ran has ended, for whatever reason."""
-        self._on_exit(self, returncode)
+        if not self._left:
+            self._on_exit(self, returncode)
 
     async def close(self) -> None:
         """Stop what still runs and close what is still open. It may be called again."""
@@ -166,6 +181,9 @@ class Session:
         """Close, and return when the viewers have read the last of it and left."""
         await self.close()
         await self.console.empty()
+
+    def _complain_of_log(self, text: str) -> None:
+        self._complain(f"{self._log_path.parent}/{text}")
 
     def _begin_log(self) -> None:
         if self._logs and self._log is None:

@@ -106,11 +106,14 @@ class Terminals:
     Without a directory it is a keeper of its own, which ends with this process, and with it all that it runs.
 
     ring: how many bytes of each program's output the keeper remembers.
+
+    claimed: names of runs that belong to somebody else than a VM, and are not ended at the start of a server.
     """
 
     def __init__(self, directory: Path | None = None, ring: int = RING) -> None:
         self.keeper = Keeper(directory)
         self._ring = ring
+        self.claimed: set[str] = set()
         self._running: set[Process] = set()
 
     @property
@@ -118,17 +121,26 @@ class Terminals:
         """True when this Linux has Landlock."""
         return confinement.version() > 0
 
-    async def begin(self) -> None:
-        """Have a keeper; of one that an earlier server has left, end all that it runs. Raises OSError."""
-        if not await self.keeper.find():
-            return
-        for run in (await self.keeper.ask("list"))["runs"]:
-            name = {"id": run["id"], "generation": run["generation"]}
-            await self.keeper.ask("signal", number=signal.SIGKILL, **name)
-            ended = Process(self.keeper, name, lambda _: None, lambda _: None, lambda _: None, self._running)
-            self.keeper.follow(run, ended, run["end"])
-            await self.keeper.ask("read", **name, **{"from": run["end"]})
-            await ended.wait()
+    async def runs(self) -> list[dict[str, Any]]:
+        """What a keeper that is there already runs or has run, each as docs/keeper.md has it. Raises OSError."""
+        found: list[dict[str, Any]] = (await self.keeper.ask("list"))["runs"] if await self.keeper.find() else []
+        return found
+
+    def adopt(
+        self,
+        run: dict[str, Any],
+        on_output: Callable[[bytes], None] = lambda _: None,
+        on_exit: Callable[[int], None] = lambda _: None,
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> Process:
+        """The process of `run`, which the keeper runs or has run; what it remembers of its output comes first."""
+        name = {"id": run["id"], "generation": run["generation"]}
+        process = Process(self.keeper, name, on_output, on_exit, complain, self._running)
+        process.pid = run["pid"]
+        self._running.add(process)
+        self.keeper.follow(run, process, run["begin"])
+        self.keeper.read(run["id"], run["generation"], run["begin"])
+        return process
 
     async def warm_up(self) -> None:
         """Start the keeper now, so that the first program does not wait for it. Raises OSError."""
@@ -142,6 +154,10 @@ class Terminals:
     async def end(self) -> None:
         """End the keeper and all that runs."""
         await self.keeper.quit()
+
+    def leave(self) -> None:
+        """Leave the keeper, with all that runs, to the next server."""
+        self.keeper.close()
 
     async def spawn(
         self,

@@ -107,6 +107,11 @@ class Keeper:
         if (one := self._followed.get((run["id"], run["generation"]))) is not None:
             one.pid, one.started = run["pid"], run["started"]
 
+    def read(self, run_id: str, generation: int, offset: int) -> None:
+        """Ask for all that a run that is followed printed, and prints, from `offset` on."""
+        if self._connection is not None:
+            _read(self._connection, run_id, generation, offset)
+
     def unfollow(self, run: dict[str, Any]) -> None:
         """Tell nobody of `run` any more."""
         self._followed.pop((run["id"], run["generation"]), None)
@@ -192,8 +197,7 @@ class Keeper:
         there = {(run["id"], run["generation"]) for run in (await connection.ask("list"))["runs"]}
         for key, one in list(self._followed.items()):
             if key in there:
-                members: dict[str, Any] = {"id": key[0], "generation": key[1], "from": one.offset}
-                connection.tell("read", **members)
+                _read(connection, *key, one.offset)
             elif one.pid:
                 self._is_gone(key)
 
@@ -246,3 +250,8 @@ class Keeper:
     def _forget(self, key: Key) -> None:
         """Acknowledge an end, which is written down by now."""
         self.tell("forget", id=key[0], generation=key[1])
+
+
+def _read(connection: Connection, run_id: str, generation: int, offset: int) -> None:
+    members: dict[str, Any] = {"id": run_id, "generation": generation, "from": offset}
+    connection.tell("read", **members)

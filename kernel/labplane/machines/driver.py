@@ -53,6 +53,10 @@ class Driver(ABC):
     end_capture(self, vm, port)`` it captures what goes through a linked port, as pcap, to the empty file at `path`;
     when it stops, its captures end with it, and no call tells so.
 
+    Programs run on when the server ends or is killed, and the next one takes them over. For other VMs a driver may
+    define ``async def recover(self, vm)``, which brings up a VM that ran then, with the links that it has; a driver of
+    programs may, to take up again what it had open beside the terminal.
+
     A subclass has whatever ``__init__`` it likes, as long as that calls ``super().__init__(lab)``: the plugin makes the
     driver, in its hook `drivers`, and gives it what it needs of the plugin's settings (``self.config``).
 
@@ -196,17 +200,7 @@ class ConsoleDriver(Driver):
         await self.stop(vm)
         if not vm.dir.is_dir():
             await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
-        vm.session = Session(
-            vm.dir / f"{self.kind}.log",
-            typed=lambda data: self._typed(vm, data),
-            leave_on=self.leave_on,
-            on_exit=vm.ended,
-            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
-            most_viewers=self.lab.settings.max_viewers,
-            keepalive=self.lab.settings.keepalive_seconds,
-        )
-        if self.boots and self.prompt is not None:
-            until_prompt(vm, vm.session.console, self.prompt)
+        vm.session = self._session(vm)
         opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started
         try:
             await self.launch(vm, vm.session)
@@ -220,6 +214,20 @@ class ConsoleDriver(Driver):
             await asyncio.gather(opening, return_exceptions=True)  # or it would open what is closed already
             await vm.session.close()
             raise
+
+    def _session(self, vm: "VM") -> Session:
+        session = Session(
+            vm.dir / f"{self.kind}.log",
+            typed=lambda data: self._typed(vm, data),
+            leave_on=self.leave_on,
+            on_exit=vm.ended,
+            complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
+            most_viewers=self.lab.settings.max_viewers,
+            keepalive=self.lab.settings.keepalive_seconds,
+        )
+        if self.boots and self.prompt is not None:
+            until_prompt(vm, session.console, self.prompt)
+        return session
 
     def _typed(self, vm: "VM", data: bytes) -> bytes:
         try:
@@ -317,13 +325,30 @@ class ProcessDriver(ConsoleDriver):
                 keys=self.keys,
                 limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
                 name=vm.id,
-                note={"kind": self.kind, "project_id": vm.project_id, "command_line": " ".join(command)},
+                note={
+                    "kind": self.kind,
+                    "project_id": vm.project_id,
+                    "command_line": " ".join(command),
+                    "lports": sorted(vm.lent),
+                    "confined": needs is not None,
+                },
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):
                 raise  # which says what the system lacks
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{session.suspicion}") from None
         vm.command_line = " ".join(command)
+
+    async def take_over(self, vm: "VM", run: dict[str, Any]) -> None:
+        """Go on with the program of `vm`, started by an earlier server; `run` is what the keeper says of it."""
+        session = vm.session = self._session(vm)
+        session.adopt(self.lab.terminals, run)
+        vm.command_line = run["note"]["command_line"]
+        vm.ready = not self.boots or self.prompt is None
+        try:
+            await self._open(vm, session)
+        except Conflict as error:
+            vm.tell("error", f"{vm} runs on, but without its console: {error}")
 
     async def bring_up(self, vm: "VM") -> None:
         """Launch the program and open its console; then it makes way for the server, see `Process.give_way`."""

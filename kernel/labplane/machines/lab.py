@@ -46,6 +46,7 @@ class Lab(ABC):
     events:    the hub of what happens in the lab, an `Events`.
     measures:  how often the lab did what, and how long it took, a `Measures`.
     started:   whether the server has started: projects that are opened before were open when the earlier one ended.
+    ends_all:  whether it was told to end with everything, whatever the settings say.
     ending:    whether the server ends: what is closed from now on is open again when the next one starts.
 
     archive_parts: what the plugins brought for files of theirs in exports and imports, in the order of the plugins.
@@ -62,7 +63,7 @@ class Lab(ABC):
         self.events = Events()
         self.measures = Measures()
         self.archive_parts: list[ArchivePart] = []
-        self.started = self.ending = False
+        self.started = self.ending = self.ends_all = False
         self.adopter: Adopter | None = None
         self.state = State(lambda: settings.projects_path, settings.durability)
         self.values = Values(self.state)
@@ -101,8 +102,10 @@ class Lab(ABC):
         """The owner under which a project itself holds leases: ports that were asked for and are not yet used."""
         return f"project {project_id}"
 
-    async def close(self, project_id: str) -> None:
+    async def close(self, project_id: str, *, leave: bool = False) -> None:
         """Let go of all VMs of the project and take back its ports; files stay, and what `restore` needs (P-12).
+
+        leave: let VMs run on if the server ends and is to leave them to the next one.
 
         Waits for each VM's lock and for whatever holds the project (L-7).
         """
@@ -110,7 +113,7 @@ class Lab(ABC):
         try:
             async with self._hold(project_id):
                 while vms := self.vms.of(project_id):
-                    await asyncio.gather(*(_remove(vm) for vm in vms))
+                    await asyncio.gather(*(_remove(vm, leave and self.leaving) for vm in vms))
                 self.udp.release_all(self.project_owner(project_id))
                 self.consoles.release_all(self.project_owner(project_id))
                 self._deleted.forget_all(project_id)
@@ -133,6 +136,11 @@ class Lab(ABC):
         """All projects are open again: end what an earlier server had run and no VM has taken over."""
         if self.adopter is not None:
             await self.adopter.end_others()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the server ends, and leaves VMs that run to the next one (A-3)."""
+        return self.ending and self.settings.on_exit == "keep" and not self.ends_all
 
     @property
     def data_dir(self) -> Path:
@@ -239,9 +247,11 @@ async def _passed(lock: asyncio.Lock) -> None:
         pass
 
 
-async def _remove(vm: VM) -> None:
+async def _remove(vm: VM, leave: bool) -> None:
     async with vm.lock:
-        if not vm.gone:
+        if not vm.gone and leave:
+            await lifecycle.leave(vm)
+        elif not vm.gone:
             await lifecycle.remove(vm, "close")
 
 

@@ -157,7 +157,7 @@ async def start(vm: VM) -> None:
     try:
         with vm.deed("start"):
             await check_start(vm)
-            _make_way(vm)
+            make_way(vm)
             await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
@@ -168,7 +168,7 @@ async def start(vm: VM) -> None:
     _started(vm)
 
 
-def _make_way(vm: VM) -> None:
+def make_way(vm: VM) -> None:
     """Let go of the ports that the driver of `vm` is about to bind itself."""
     if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
         vm.lab.consoles.lend(console)
@@ -192,7 +192,7 @@ async def reload(vm: VM) -> None:
         with _ending(vm), vm.deed("reload"):
             await check_start(vm)
             if not ran:
-                _make_way(vm)
+                make_way(vm)
             vm.ready = False
             await _ended_in_time(vm, vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
@@ -313,6 +313,21 @@ async def remove(vm: VM, action: str = "delete") -> None:
     """
     with vm.deed(action):
         await _remove(vm)
+
+
+async def leave(vm: VM) -> None:
+    """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
+    lab = vm.lab
+    vm.left = True
+    if vm.session is not None and vm.session.process is not None:
+        await vm.session.leave()
+    elif vm.status != STOPPED:
+        await _attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)
+    lab.vms.discard(vm)
+    if vm.console is not None:
+        lab.consoles.release(vm.console, vm)
+    for number in lab.udp.of(vm):
+        lab.udp.release(number, vm)
 
 
 async def _remove(vm: VM) -> None:

@@ -71,6 +71,8 @@ def delete(vm: "VM") -> "list[Statement]":
 
 def note_run(vm: "VM") -> None:
     """How the VM runs, or ended."""
+    if vm.left:
+        return
     last = None if vm.last_exit is None else json.dumps(vm.last_exit)
     vm.lab.state.note(("run", vm.id), (_RAN, (vm.status, vm.generation, last, vm.id)))
 

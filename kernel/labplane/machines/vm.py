@@ -74,6 +74,7 @@ class VM:
     session:  the `Session` that runs or ran last, when its driver is a ConsoleDriver.
     lock:     held by the request or project operation that works on the VM; it is fair (L-1).
 
+    left:     whether the server, which ends, has left it to the next one.
     generation: the number of its latest run, 0 before the first.
     wanted:   the status that it had when the earlier server ended.
     last_exit: how its latest run ended, {"status": the returncode, "last_line": the last that it printed}, or None.
@@ -102,6 +103,7 @@ class VM:
         self.command_line = ""
         self.lock = asyncio.Lock()
         self.phase = Phase.MAKING
+        self.left = False
         self.generation = 0
         self.wanted = STOPPED
         self.last_exit: dict[str, Any] | None = None

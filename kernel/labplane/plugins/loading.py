@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pluggy
 
 from labplane.api.route import Route
+from labplane.machines.adoption import survives
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.driver import Driver
 from labplane.machines.lab import Lab
@@ -168,6 +169,7 @@ class Plugins:
         report.state = "active"
         report.hooks = hooks
         report.kinds = [driver.kind for driver in drivers]
+        report.survives = [driver.kind for driver in drivers if survives(driver)]
         report.routes = [f"{route.method} {route.path}" for route in routes]
 
     def _register(self, plugin: Plugin, report: Report) -> None:

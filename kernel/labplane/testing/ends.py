@@ -96,6 +96,29 @@ class EndTests:
         assert not left, f"when the server had ended, there were processes still: {left}"
         _no_traceback(machines)
 
+    def test_a_vm_that_runs_outlasts_its_server_if_its_kind_is_said_to(self, short_lived: Machines) -> None:
+        server, published, settings = short_lived.server, short_lived.published, short_lived.settings
+        machines = Machines(server, published, settings, server.project())
+        kind, reports = published.kind, server.http.get("/v1/plugins").json()
+        survives = kind in [one for report in reports for one in report["survives"]]
+        vm = machines.running()
+        shown = machines.show(vm)
+        ran = server.processes()
+        server.kill()
+        with server.again() as server:
+            again = Machines(server, published, settings, machines.project)
+            assert again.status(vm) == ("started" if survives else "stopped"), (
+                f"GET /v1/plugins says that {kind} VMs {'' if survives else 'do not '}outlast the server, which was "
+                f"killed, and after that the VM is {again.status(vm)}. {again.news}"
+            )
+            if survives:
+                assert server.processes() == ran, "another process runs than before"
+                assert again.show(vm).get("console") == shown.get("console")
+                again.stop(vm)
+            assert not server.processes(), f"there are processes still: {server.processes()}"
+            again.start(vm)
+            again.stays(vm, "started")
+
 
 @contextmanager
 def _leaves_nothing(machines: Machines) -> Iterator[None]:

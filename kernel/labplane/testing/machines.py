@@ -27,17 +27,19 @@ Port = tuple[int, int]
 
 
 class Machines:
-    """VMs of one kind, in a project of their own.
+    """VMs of one kind, in a project of their own, a temporary one unless one is given.
 
     project:  its path, "/v1/projects/<id>".
     settings: what every create request has besides the name.
     """
 
-    def __init__(self, server: Server, published: Published, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, server: Server, published: Published, settings: Mapping[str, Any], project: str | None = None
+    ) -> None:
         self.server = server
         self.published = published
         self.settings = settings
-        self.project = server.project(temporary=True)
+        self.project = project or server.project(temporary=True)
         self.path = f"{self.project}/{published.kind}/vms"
         self._log_begins = len(server.log)
         self._names = (f"{published.kind} {number}" for number in itertools.count(1))

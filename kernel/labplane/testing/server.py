@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,6 +68,7 @@ class Server:
     http:     a client whose base is the server's address.
     projects: the directory in which it keeps projects.
     consoles, udp: the port ranges, as (first, last).
+    again:    gives, as `running` does, the server that comes after this one, started in the same way.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Server:
         self.udp = _ends(udp)
         self.http = httpx2.Client(base_url=url, timeout=30.0, trust_env=False, verify=verify)
         self._log = log
+        self.again: Callable[..., AbstractContextManager[Self]]
 
     @classmethod
     @contextmanager
@@ -130,6 +133,14 @@ class Server:
         try:
             url = until(lambda: _announced(process, log), "the server's address in its log")
             server = cls(process, url, projects, consoles, udp, log, verify)
+            more: dict[str, Any] = {
+                "consoles": consoles,
+                "udp": udp,
+                "python": python,
+                "environment": environment,
+                "cwd": cwd,
+            }
+            server.again = partial(cls.running, projects, *options, **more, within=within, verify=verify)
             with server.http:
                 until(lambda: _answers(server.http), "an answer of the server")
                 yield server
@@ -169,6 +180,11 @@ class Server:
     def descriptors(self) -> list[str]:
         """The open descriptors of the server, without HTTP connections."""
         return host.descriptors(self.process.pid, self.port)
+
+    def kill(self) -> None:
+        """SIGKILL to the server alone; its VMs run on."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
         """Signal the server and wait for its end, for that many seconds at most; the returncode."""

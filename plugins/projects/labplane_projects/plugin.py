@@ -159,7 +159,7 @@ class Projects(Plugin):
             before = self.store.get(project.id)
             if not self.lab.ending:
                 await self.store.put(project.id, {**before, "status": GOING if goes else CLOSED})
-            await self.lab.close(project.id)
+            await self.lab.close(project.id, leave=not goes)
             project.open = False
             if goes:
                 self.lab.forget(project.id)

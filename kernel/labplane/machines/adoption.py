@@ -1,0 +1,139 @@
+"""Taking over what an earlier server's keeper still runs, and telling how the rest has ended."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labplane.errors import Conflict
+from labplane.machines.driver import Driver, ProcessDriver
+from labplane.machines.lifecycle import make_way
+from labplane.machines.udp_ends import take_back
+from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
+
+if TYPE_CHECKING:
+    from labplane.machines.lab import Lab
+
+LOST = "Its keeper, or the system, ended while no server was there."
+
+
+class Adoption:
+    """What the keeper of a lab ran when its server started: the keeper is the truth of it."""
+
+    def __init__(self, lab: "Lab") -> None:
+        self._terminals = lab.terminals
+        self._runs: dict[str, dict[str, Any]] | None = None
+        self._sockets: Mapping[int, set[str]] | None = None
+
+    async def adopt(self, vm: VM) -> None:
+        """Take over what runs of `vm`, have its driver `recover` it, or note how it ended. Raises LabError."""
+        run = (await self._there()).pop(vm.id, None)
+        if run is None:
+            if vm.wanted != STOPPED:
+                await self._recover(vm)
+        elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver):
+            vm.last_exit = await self._last_exit(run)
+        else:
+            await self._take_over(vm, vm.driver, run)
+
+    async def end_others(self) -> None:
+        """End what no VM has taken over, and nobody else has claimed."""
+        for run in (await self._there()).values():
+            if run["id"] not in self._terminals.claimed:
+                if run["status"] is None:
+                    self._terminals.adopt(run).kill()
+                await self._last_exit(run)
+        self._runs, self._sockets = {}, None
+
+    async def _there(self) -> dict[str, dict[str, Any]]:
+        if self._runs is None:
+            self._runs = {run["id"]: run for run in await self._terminals.runs()}
+        return self._runs
+
+    async def _last_exit(self, run: dict[str, Any]) -> dict[str, Any]:
+        """How `run` ended, when it has; then the keeper may forget it."""
+        printed: list[bytes] = []
+        process = self._terminals.adopt(run, printed.append)
+        returncode = await process.wait()
+        last = b"".join(printed)[-512:].decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
+        return {"status": returncode, "last_line": last}
+
+    async def _recover(self, vm: VM) -> None:
+        if not survives(vm.driver) or isinstance(vm.driver, ProcessDriver):
+            vm.last_exit = vm.last_exit or {"status": None, "last_line": "", "reason": LOST}
+            return
+        try:
+            make_way(vm)
+            await vm.supervised(vm.driver.recover(vm))  # type: ignore[attr-defined]
+        except BaseException:
+            take_back(vm)
+            raise
+        vm.status = SUSPENDED if vm.wanted == SUSPENDED else STARTED
+
+    async def _take_over(self, vm: VM, driver: ProcessDriver, run: dict[str, Any]) -> None:
+        """Put `vm` in front of the process again: same process, same console port, same lports."""
+        for lport in {*run["note"]["lports"], *(nio["lport"] for nio in vm.nios.values() if "lport" in nio)}:
+            if lport in vm.lab.udp and vm.lab.udp.owner(lport) is vm and self._has(run["pid"], lport):
+                vm.lent.add(lport)
+                vm.lab.udp.lend(lport)
+            elif lport in run["note"]["lports"] and not vm.lab.udp.is_free_on_host(lport):
+                self._terminals.adopt(run).kill()
+                raise Conflict(f"The UDP port {lport}, which it had, is in use by another program. It is stopped.")
+        try:
+            await driver.take_over(vm, run)
+            if hasattr(driver, "recover"):
+                await vm.supervised(driver.recover(vm))
+        except BaseException:
+            if vm.session is not None:
+                await vm.session.close()
+            take_back(vm)
+            raise
+        vm.status = SUSPENDED if vm.wanted == SUSPENDED else STARTED
+
+    def _has(self, pid: int, number: int) -> bool:
+        """Whether the process `pid`, or another one of its session, has UDP `number`."""
+        if self._sockets is None:
+            self._sockets = _udp_sockets()
+        wanted = self._sockets.get(number, set())
+        if not wanted:
+            return False
+        if wanted & _files(pid):
+            return True
+        return any(wanted & _files(other) for other in _session(pid))
+
+
+def survives(driver: Driver) -> bool:
+    """Whether its VMs that run outlast a server: programs do, and what the driver can `recover`."""
+    return isinstance(driver, ProcessDriver) or hasattr(driver, "recover")
+
+
+def _udp_sockets() -> Mapping[int, set[str]]:
+    """What the descriptors of those who have them lead to, of each UDP port that somebody has."""
+    found: defaultdict[int, set[str]] = defaultdict(set)
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        with suppress(FileNotFoundError), open(table) as file:
+            next(file)
+            for line in file:
+                columns = line.split()
+                found[int(columns[1].rpartition(":")[2], 16)].add(f"socket:[{columns[9]}]")
+    return found
+
+
+def _files(pid: int) -> set[str]:
+    files = set()
+    with suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                files.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return files
+
+
+def _session(leader: int) -> list[int]:
+    members = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(entry.name)) == leader:
+                members.append(int(entry.name))
+    return members
