@@ -171,10 +171,7 @@ class Kernel(Lab):
             except LabError:
                 if self.settings.strict or owner.distribution == OWN_DISTRIBUTION:
                     raise
-        try:
-            await self.terminals.begin()
-        except OSError as error:
-            log.error("The keeper of an earlier server cannot be reached, and no program be started: %s", error)
+        await self.all_restored()
         self.started = True
 
     async def end(self) -> None:

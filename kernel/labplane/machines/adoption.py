@@ -1,5 +1,6 @@
 """Taking over what an earlier server's keeper still runs, and telling how the rest has ended."""
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
 from labplane.machines.driver import Driver, ProcessDriver
-from labplane.machines.lifecycle import make_way
+from labplane.machines.lifecycle import attempt, make_way
 from labplane.machines.udp_ends import take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
+from labplane.supervision import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from labplane.machines.lab import Lab
+
+log = logging.getLogger("labplane")
 
 LOST = "Its keeper, or the system, ended while no server was there."
 
@@ -49,7 +53,11 @@ class Adoption:
 
     async def _there(self) -> dict[str, dict[str, Any]]:
         if self._runs is None:
-            self._runs = {run["id"]: run for run in await self._terminals.runs()}
+            try:
+                self._runs = {run["id"]: run for run in await self._terminals.runs()}
+            except OSError as error:
+                log.error("What an earlier server has left cannot be known, and no program be started: %s", error)
+                self._runs = {}
         return self._runs
 
     async def _last_exit(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +90,14 @@ class Adoption:
                 self._terminals.adopt(run).kill()
                 raise Conflict(f"The UDP port {lport}, which it had, is in use by another program. It is stopped.")
         try:
-            await driver.take_over(vm, run)
+            session = vm.session = driver.new_session(vm)
+            session.adopt(self._terminals, run)
+            vm.command_line = run["note"]["command_line"]
+            vm.ready = not driver.boots or driver.prompt is None
+            try:
+                await driver.open_console(vm, session)
+            except Conflict as error:
+                vm.tell("error", f"{vm} runs on, but without its console: {error}")
             if hasattr(driver, "recover"):
                 await vm.supervised(driver.recover(vm))
         except BaseException:
@@ -102,6 +117,21 @@ class Adoption:
         if wanted & _files(pid):
             return True
         return any(wanted & _files(other) for other in _session(pid))
+
+
+async def leave(vm: VM) -> None:
+    """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
+    lab = vm.lab
+    vm.left = True
+    if vm.session is not None and vm.session.process is not None:
+        await vm.session.leave()
+    elif vm.status != STOPPED:
+        await attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)
+    lab.vms.discard(vm)
+    if vm.console is not None:
+        lab.consoles.release(vm.console, vm)
+    for number in lab.udp.of(vm):
+        lab.udp.release(number, vm)
 
 
 def survives(driver: Driver) -> bool:

@@ -13,6 +13,7 @@ from labplane.emulators.session import Session
 from labplane.emulators.users import give
 from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
 from labplane.machines.booting import until_prompt
+from labplane.machines.notes import note_of
 from labplane.machines.ports import VMPort, named_by_number
 from labplane.machines.udp_ends import hand_over
 from labplane.machines.vm import PATIENCE
@@ -200,8 +201,8 @@ class ConsoleDriver(Driver):
         await self.stop(vm)
         if not vm.dir.is_dir():
             await asyncio.to_thread(vm.dir.mkdir, parents=True, exist_ok=True)
-        vm.session = self._session(vm)
-        opening = self.lab.background(self._open(vm, vm.session))  # while the machine is being started
+        vm.session = self.new_session(vm)
+        opening = self.lab.background(self.open_console(vm, vm.session))  # while the machine is being started
         try:
             await self.launch(vm, vm.session)
             if not vm.session.alive:
@@ -215,7 +216,8 @@ class ConsoleDriver(Driver):
             await vm.session.close()
             raise
 
-    def _session(self, vm: "VM") -> Session:
+    def new_session(self, vm: "VM") -> Session:
+        """A session of `vm` in which nothing runs yet; for the kernel."""
         session = Session(
             vm.dir / f"{self.kind}.log",
             typed=lambda data: self._typed(vm, data),
@@ -235,7 +237,8 @@ class ConsoleDriver(Driver):
         except LabError:  # a viewer is no client that could be answered
             return b""
 
-    async def _open(self, vm: "VM", session: Session) -> None:
+    async def open_console(self, vm: "VM", session: Session) -> None:
+        """Let the console of `vm` listen, if it has one; for the kernel."""
         if vm.console is None:
             return
         port, host = vm.console, self.lab.settings.console_host
@@ -325,30 +328,13 @@ class ProcessDriver(ConsoleDriver):
                 keys=self.keys,
                 limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
                 name=vm.id,
-                note={
-                    "kind": self.kind,
-                    "project_id": vm.project_id,
-                    "command_line": " ".join(command),
-                    "lports": sorted(vm.lent),
-                    "confined": needs is not None,
-                },
+                note=note_of(vm, command, confined=needs is not None),
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):
                 raise  # which says what the system lacks
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{session.suspicion}") from None
         vm.command_line = " ".join(command)
-
-    async def take_over(self, vm: "VM", run: dict[str, Any]) -> None:
-        """Go on with the program of `vm`, started by an earlier server; `run` is what the keeper says of it."""
-        session = vm.session = self._session(vm)
-        session.adopt(self.lab.terminals, run)
-        vm.command_line = run["note"]["command_line"]
-        vm.ready = not self.boots or self.prompt is None
-        try:
-            await self._open(vm, session)
-        except Conflict as error:
-            vm.tell("error", f"{vm} runs on, but without its console: {error}")
 
     async def bring_up(self, vm: "VM") -> None:
         """Launch the program and open its console; then it makes way for the server, see `Process.give_way`."""

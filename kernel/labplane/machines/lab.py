@@ -14,6 +14,7 @@ from labplane.emulators.users import User, user_named
 from labplane.errors import NotFound
 from labplane.events import Events
 from labplane.machines import lifecycle, records
+from labplane.machines.adoption import leave as leave_to_next
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.ports import MacBlocks
@@ -247,10 +248,10 @@ async def _passed(lock: asyncio.Lock) -> None:
         pass
 
 
-async def _remove(vm: VM, leave: bool) -> None:
+async def _remove(vm: VM, stays: bool) -> None:
     async with vm.lock:
-        if not vm.gone and leave:
-            await lifecycle.leave(vm)
+        if not vm.gone and stays:
+            await leave_to_next(vm)
         elif not vm.gone:
             await lifecycle.remove(vm, "close")
 

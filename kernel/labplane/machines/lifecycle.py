@@ -95,7 +95,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
         with together() as values:
             await vm.supervised(driver.configure(vm, given))
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | stored(vm, given)
-        undo.push_async_callback(_attempt, vm, driver.removed)
+        undo.push_async_callback(attempt, vm, driver.removed)
         shown = await show(vm)
         await lab.state.write([*records.insert(vm), *values.statements])
         values.written()
@@ -315,32 +315,17 @@ async def remove(vm: VM, action: str = "delete") -> None:
         await _remove(vm)
 
 
-async def leave(vm: VM) -> None:
-    """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
-    lab = vm.lab
-    vm.left = True
-    if vm.session is not None and vm.session.process is not None:
-        await vm.session.leave()
-    elif vm.status != STOPPED:
-        await _attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)
-    lab.vms.discard(vm)
-    if vm.console is not None:
-        lab.consoles.release(vm.console, vm)
-    for number in lab.udp.of(vm):
-        lab.udp.release(number, vm)
-
-
 async def _remove(vm: VM) -> None:
     lab, driver = vm.lab, vm.driver
     with _ending(vm):
         if vm.status != STOPPED:
-            await _attempt(vm, driver.stop, at_least=vm.patience + GRACE_SECONDS)
+            await attempt(vm, driver.stop, at_least=vm.patience + GRACE_SECONDS)
         if vm.session is not None:
             await vm.session.close()
         vm.status = STOPPED
     told = vm.listed and lab.events.wanted(vm.project_id)
     last = await vm.last_object() if told else None
-    await _attempt(vm, driver.removed)
+    await attempt(vm, driver.removed)
     lab.vms.discard(vm)
     if vm.console is not None:
         lab.consoles.release(vm.console, vm)
@@ -352,7 +337,7 @@ async def _remove(vm: VM) -> None:
         lab.events.emit("vm.deleted", last, vm.project_id)
 
 
-async def _attempt(vm: VM, method: Callable[[VM], Coroutine[Any, Any, None]], *, at_least: float = 0.0) -> None:
+async def attempt(vm: VM, method: Callable[[VM], Coroutine[Any, Any, None]], *, at_least: float = 0.0) -> None:
     """Call a method of the driver whose failure must not stop the removal of `vm`; a failure is logged."""
     try:
         await vm.supervised(method(vm), at_least=at_least)
