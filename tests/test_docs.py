@@ -149,7 +149,7 @@ def test_the_options_of_serve_are_all_there() -> None:
     }
     parameters = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
     there = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
-    assert documented == there - {"--config"}
+    assert documented == there - {"--config", "--keep"}  # the same as --on-exit keep
 
 
 def test_the_options_of_the_local_server_are_all_there() -> None:
