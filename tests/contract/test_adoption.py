@@ -4,15 +4,19 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from expect import nothing
+import labplane_keeper
+from expect import nothing, shown
 from host import runs, udp_ports_of
 from labplane_keeper import visiting
-from machines import linked, show, start
+from machines import linked, show, start, together
 from support import Server, running, until
 
 
@@ -177,3 +181,67 @@ def test_a_server_can_be_killed_again_and_again(tmp_path: Path) -> None:
             server = servers.enter_context(server.again())
             assert sorted(server.children()) == pids
             assert {show(server, vm)["status"] for vm in vms} == {"started"}
+
+
+AS_OF_THE_RELEASED_KEEPER = "import labplane_keeper\nlabplane_keeper.VERSION = 1\n"
+
+
+def test_a_server_upgrades_a_released_keeper_over_twenty_pinging_vpcs(tmp_path: Path) -> None:
+    """Same keeper process, same VPCS, no answer lost: a server of the time before, then one of now."""
+    released = Path(__file__).parents[1] / "kernel" / "keeper" / "released" / "keeper-1.pyz"
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "sitecustomize.py").write_text(AS_OF_THE_RELEASED_KEEPER)
+    place = tmp_path / "projects" / ".labplane"
+    place.mkdir(mode=0o700, parents=True)
+    command = [sys.executable, "-IS", str(released), str(place.resolve()), "60", "0"]
+    with ExitStack() as stack:
+        keeper = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True))
+        stack.callback(keeper.wait, 20)
+        stack.callback(visiting.end_all, place, 0.0)
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == b"ready\n"
+        path = os.pathsep.join([str(earlier), *sys.path])
+        server = stack.enter_context(running(tmp_path / "projects", environment={"PYTHONPATH": path}))
+        project = server.project()
+        vms = [vm for _ in range(10) for vm in server.linked_pair(project)]
+        for place_in_pair, vm in enumerate(vms):
+            own, other = (1, 2) if place_in_pair % 2 == 0 else (2, 1)
+            text = f"ip 10.0.0.{own}/24\nping 10.0.0.{other} -t\n"
+            shown(server.http.put(vm, json={"startup_script": text}))
+        assert set(together(server, [f"{vm}/start" for vm in vms])) == {204}
+        with visiting.visiting(place) as visit:
+            assert (visit.hello["version"], visit.hello["pid"]) == (1, keeper.pid)
+        pids = sorted(server.children())
+        assert len(pids) == 20
+        consoles = [show(server, vm)["console"] for vm in vms]
+        for console in consoles:
+            answers(console, 3)
+        server.kill()
+        again = stack.enter_context(running(server.projects, **ports_of(server)))
+        with visiting.visiting(place) as visit:
+            assert (visit.hello["version"], visit.hello["pid"]) == (labplane_keeper.VERSION, keeper.pid)
+        assert sorted(again.children()) == pids
+        assert [show(again, vm)["console"] for vm in vms] == consoles
+        for console in consoles:
+            numbers = answers(console, 8)
+            first = numbers.index(1) if 1 in numbers else 0
+            assert numbers[first:] == list(range(numbers[first], numbers[-1] + 1)), "each answer, once, in order"
+
+
+def answers(console: int, at_least: int) -> list[int]:
+    """The numbers of the answers that the console of a VPCS that pings shows, once that one is there."""
+    with socket.create_connection(("127.0.0.1", console), 10) as end:
+        end.settimeout(30)
+        printed = b""
+        while True:
+            numbers = [int(number) for number in re.findall(rb"icmp_seq=(\d+) ttl", printed)]
+            if numbers and numbers[-1] >= at_least:
+                return numbers
+            data = end.recv(4096)
+            assert data, f"the console was closed after {printed[-200:]!r}"
+            printed += data
+
+
+def ports_of(server: Server) -> dict[str, Any]:
+    return {"consoles": "{}-{}".format(*server.consoles), "udp": "{}-{}".format(*server.udp)}

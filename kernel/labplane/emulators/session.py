@@ -150,8 +150,10 @@ class Session:
         self.run(self.process)
 
     async def leave(self) -> None:
-        """Close what is ours, and leave the program to the next server."""
+        """Close what is ours, and leave what runs to the next server; a `Running` that can be left has `leave`."""
         self._left = True
+        if self.running is not None and hasattr(self.running, "leave"):
+            self.running.leave()
         await self.listener.close()
         self.console.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
-from labplane.machines.driver import Driver, ProcessDriver
+from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
 from labplane.machines.lifecycle import attempt, make_way
 from labplane.machines.udp_ends import take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
@@ -69,16 +69,21 @@ class Adoption:
         return {"status": returncode, "last_line": last}
 
     async def _recover(self, vm: VM) -> None:
-        if not survives(vm.driver) or isinstance(vm.driver, ProcessDriver):
-            vm.last_exit = vm.last_exit or {"status": None, "last_line": "", "reason": LOST}
-            return
-        try:
-            make_way(vm)
-            await vm.supervised(vm.driver.recover(vm))  # type: ignore[attr-defined]
-        except BaseException:
+        if hasattr(vm.driver, "recover"):
+            try:
+                make_way(vm)
+                for lport in [number for number in vm.lab.udp.of(vm) if not vm.lab.udp.is_free_on_host(number)]:
+                    vm.lent.add(lport)  # to what runs it without a server
+                    vm.lab.udp.lend(lport)
+                await vm.supervised(vm.driver.recover(vm))
+            except BaseException:
+                take_back(vm)
+                raise
+            if not isinstance(vm.driver, ConsoleDriver) or (vm.session is not None and vm.session.alive):
+                vm.status = SUSPENDED if vm.wanted == SUSPENDED else STARTED
+                return
             take_back(vm)
-            raise
-        vm.status = SUSPENDED if vm.wanted == SUSPENDED else STARTED
+        vm.last_exit = vm.last_exit or {"status": None, "last_line": "", "reason": LOST}
 
     async def _take_over(self, vm: VM, driver: ProcessDriver, run: dict[str, Any]) -> None:
         """Put `vm` in front of the process again: same process, same console port, same lports."""
@@ -123,7 +128,7 @@ async def leave(vm: VM) -> None:
     """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
     lab = vm.lab
     vm.left = True
-    if vm.session is not None and vm.session.process is not None:
+    if vm.session is not None and (vm.session.process is not None or hasattr(vm.session.running, "leave")):
         await vm.session.leave()
     elif vm.status != STOPPED:
         await attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)

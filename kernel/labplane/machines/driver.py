@@ -55,8 +55,8 @@ class Driver(ABC):
     when it stops, its captures end with it, and no call tells so.
 
     Programs run on when the server ends or is killed, and the next one takes them over. For other VMs a driver may
-    define ``async def recover(self, vm)``, which brings up a VM that ran then, with the links that it has; a driver of
-    programs may, to take up again what it had open beside the terminal.
+    define ``async def recover(self, vm)``, which brings up a VM that ran then, with the links that it has. A driver of
+    programs may, to take up again what it had open beside the terminal; ``vm.session`` is None when it has ended.
 
     A subclass has whatever ``__init__`` it likes, as long as that calls ``super().__init__(lab)``: the plugin makes the
     driver, in its hook `drivers`, and gives it what it needs of the plugin's settings (``self.config``).
