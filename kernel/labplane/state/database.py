@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +70,7 @@ def refusal(error: sqlite3.Error, file: Path) -> LabError:
         return Busy(f"Another program holds {file} locked; end it and try again.")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Conflict(f"{file} is damaged: {error}. End the server and put a backup of it in its place.")
-    number = _ERRNO.get(code, errno.EIO)
+    number = _ERRNO.get(code, 0)
     return answer_to(OSError(number, os.strerror(number), str(file))) or Conflict(f"{file} cannot be written: {error}.")
 
 
@@ -89,10 +90,11 @@ def open_database(directory: Path, durability: Durability) -> sqlite3.Connection
     """The database of that directory, made if it is missing, checked, with the schema of this version.
 
     Raises Conflict when it is damaged or comes from a newer labplane, sqlite3.Error and OSError when it cannot be
-    written. Nothing of this process may have it open already: to close a file lets go of SQLite's locks on it.
+    written.
     """
     file = directory / NAME
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    with suppress(FileExistsError):  # one that is there is not opened here: to close it would undo SQLite's locks on it
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect(file, durability)
     try:
         version = _check(connection, file)
@@ -146,8 +148,8 @@ def _check(connection: sqlite3.Connection, file: Path) -> int:
         found = [str(error)]
     if found != ["ok"]:
         raise Conflict(
-            f"{file} is damaged: {found[0]}. Put a backup of it in its place, or move it and its -wal away to begin "
-            "with no projects; the files of projects stay."
+            f"{file} is damaged: {found[0].splitlines()[-1]}. Put a backup of it in its place, or move it and its -wal "
+            "away to begin with no projects; the files of projects stay."
         )
     return version
 

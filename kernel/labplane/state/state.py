@@ -22,7 +22,7 @@ RETRY_SECONDS = 1.0
 
 Statement = tuple[str, Sequence[Any]]
 Row = tuple[Any, ...]
-Outcomes = LabError | list[list[Row] | LabError]  # why nothing was written, or what became of each batch
+Outcomes = tuple[LabError | None, list[list[Row] | LabError]]  # why nothing was written; what became of each batch
 
 
 class _Batch(NamedTuple):
@@ -54,7 +54,7 @@ class State:
         self._writer = ThreadPoolExecutor(1, "state") if durability == "full" else None
         self._batches: list[_Batch] = []
         self._notes: dict[Hashable, Sequence[Statement]] = {}
-        self._busy = False
+        self._is_open = self._busy = False
         self._retry: asyncio.TimerHandle | None = None
 
     @property
@@ -65,10 +65,6 @@ class State:
     @cached_property
     def _projects(self) -> Path:
         return self._find_projects()
-
-    @property
-    def is_open(self) -> bool:
-        return self._writing is not None or self._reading is not None
 
     async def open(self) -> None:
         """Lock the directory and open the database; a disk that is full or read-only is told and no obstacle.
@@ -91,6 +87,7 @@ class State:
         except BaseException:
             self._let_go()
             raise
+        self._is_open = True
 
     async def write(self, statements: Sequence[Statement] = ()) -> list[Row]:
         """Write `statements`, all or nothing; when this returns they are kept, and so are earlier notes.
@@ -98,7 +95,7 @@ class State:
         Returns the rows of the last one. Raises LabError when they cannot be written; Conflict when there is a row
         already that may be there once only.
         """
-        if not self.is_open:
+        if not self._is_open:
             return []
         batch = _Batch(statements, asyncio.get_running_loop().create_future())
         self._batches.append(batch)
@@ -110,7 +107,7 @@ class State:
 
         key: another note with the same one takes its place, if it is not written yet.
         """
-        if self.is_open:
+        if self._is_open:
             self._notes.pop(key, None)
             self._notes[key] = statements
             self._wake()
@@ -119,6 +116,7 @@ class State:
         """Write what is left and let go of the database and the directory."""
         with suppress(LabError):
             await self.write()
+        self._is_open = False
         if self._retry is not None:
             self._retry.cancel()
         writing, reading, self._writing, self._reading = self._writing, self._reading, None, None
@@ -181,14 +179,14 @@ class State:
         outcomes: Outcomes,
     ) -> None:
         self._busy = False
-        if isinstance(outcomes, LabError):
+        why, of_batches = outcomes
+        if why is not None:
             self._notes = {**notes, **self._notes}
-            self._in_trouble(outcomes)
-            outcomes = [outcomes] * len(batches)
+            self._in_trouble(why)
         elif self.trouble is not None:
             log.warning("the state of the lab can be written again")
             self.trouble = None
-        for batch, outcome in zip(batches, outcomes, strict=True):
+        for batch, outcome in zip(batches, of_batches, strict=True):
             if batch.done.cancelled():
                 continue
             if isinstance(outcome, LabError):
@@ -214,7 +212,7 @@ class State:
         self._wake()
 
     def _commit(self, notes: Sequence[Statement], batches: Sequence[_Batch]) -> Outcomes:
-        """What became of each batch, or why nothing was written. Runs in the writer's thread when there is one."""
+        """Write all that. Runs in the writer's thread when there is one."""
         if self._writing is None:
             try:
                 self._open()
@@ -222,19 +220,20 @@ class State:
                 return self._read_only(batches, self._refusal(error))
         try:
             try:
-                return list(self._transact(notes, batches))
+                return None, [*self._transact(notes, batches)]
             except sqlite3.IntegrityError:  # one of them; find out which
                 self._transact(notes, [])
-                return [self._transact_alone(batch) for batch in batches]
+                return None, [self._transact_alone(batch) for batch in batches]
         except sqlite3.Error as error:
             self._give_up(error)
-            return self._refusal(error)
+            why = self._refusal(error)
         except Exception:  # whoever waits must not wait for ever
             log.exception("the state of the lab cannot be written")
-            return LabError("labplane failed at writing its state; its log says why.")
+            why = LabError("labplane failed at writing its state; its log says why.")
         finally:
             if self._checkpoints is not None:
                 self._checkpoints.wanted.set()
+        return why, [why] * len(batches)
 
     def _transact(self, notes: Sequence[Statement], batches: Sequence[_Batch]) -> list[list[Row]]:
         connection = self._writing
@@ -261,11 +260,9 @@ class State:
             return self._refusal(error)
 
     def _read_only(self, batches: Sequence[_Batch], why: LabError) -> Outcomes:
-        """Answer what only reads from the copy; all else fails."""
+        """Answer what only reads from the copy, if there is one; all else fails."""
         reading = self._reading
-        if reading is None or not any(_reads(batch) for batch in batches):
-            return why
-        return [_run(reading, batch.statements) if _reads(batch) else why for batch in batches]
+        return why, [why if reading is None or not _reads(one) else _run(reading, one.statements) for one in batches]
 
     def _give_up(self, error: sqlite3.Error) -> None:
         """Open the database anew the next time, unless it is merely full or locked."""
