@@ -2,7 +2,7 @@
 
 from labplane.api.pages import page_routes
 from labplane.api.route import Request, Route
-from labplane.emulators.confinement import Needs
+from labplane.emulators.confinement import Needs, confine
 from labplane.emulators.programs import find_program
 from labplane.emulators.session import Running, Session
 from labplane.emulators.terminals import Process, Terminals
@@ -10,10 +10,12 @@ from labplane.errors import BadRequest, Conflict, Forbidden, LabError, NotFound,
 from labplane.events import Event, Events, Subscription
 from labplane.machines.archive_part import ArchivePart, Arrival
 from labplane.machines.deleted_dirs import remove_tree
-from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
+from labplane.machines.driver import ConsoleDriver, Driver
 from labplane.machines.lab import Lab
 from labplane.machines.lifecycle import plug, unplug
 from labplane.machines.ports import VMPort
+from labplane.machines.process_driver import ProcessDriver
+from labplane.machines.tools import run_tool
 from labplane.machines.udp_ends import open_udp
 from labplane.machines.vm import VM
 from labplane.machines.vms import VMs
@@ -60,6 +62,7 @@ __all__ = [
     "Unavailable",
     "VMPort",
     "VMs",
+    "confine",
     "find_program",
     "hook",
     "open_udp",
@@ -67,5 +70,6 @@ __all__ = [
     "plug",
     "remove_tree",
     "resolve_rhost",
+    "run_tool",
     "unplug",
 ]

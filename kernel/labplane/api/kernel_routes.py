@@ -23,7 +23,7 @@ def kernel_schemas() -> Mapping[str, Schema]:
     text: Schema = {"type": "string"}
     texts: Schema = {"type": "array", "items": text}
     report = {"name": text, "state": text, "distribution": text, "version": text, "api": text}
-    lists = {name: texts for name in ("hooks", "kinds", "survives", "routes", "warnings", "unconfined")}
+    lists = dict.fromkeys(("hooks", "kinds", "survives", "routes", "warnings", "unconfined"), texts)
     number: Schema = {"type": "integer"}
     maybe: Schema = {"type": ["string", "null"]}
     return {

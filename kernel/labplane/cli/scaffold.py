@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from labplane.machines import driver
+from labplane.machines import driver, process_driver
 
 if TYPE_CHECKING:
     from labplane.kernel import Kernel
@@ -73,7 +73,7 @@ def new_plugin(
     name = _name(distribution, flavour, kind)
     _check_free(name, flavour, lab)
     stem = "".join(word.capitalize() for word in name.split("_"))
-    if hasattr(driver, f"{stem}Driver"):
+    if any(hasattr(module, f"{stem}Driver") for module in (driver, process_driver)):
         raise ScaffoldError(f"The class of {name!r} would be called {stem}Driver like one of labplane's; {ANOTHER}")
     words = {
         "distribution": distribution,

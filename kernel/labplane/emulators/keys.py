@@ -3,6 +3,7 @@
 import functools
 import os
 import termios
+import tty
 from collections.abc import Collection
 from typing import Any
 
@@ -31,11 +32,17 @@ KEYS = {
 
 
 @functools.cache
-def modes(keys: frozenset[str]) -> list[Any]:
-    """The modes of a terminal that acts on `keys` alone, as tcsetattr takes them, in JSON types. See `act_only_on`."""
+def modes(keys: frozenset[str] | None) -> list[Any]:
+    """The modes of a terminal that acts on `keys` alone, as tcsetattr takes them, in JSON types. See `act_only_on`.
+
+    With None it is raw: it passes on whatever comes, both ways, and echoes nothing.
+    """
     master, slave = os.openpty()
     try:
-        act_only_on(keys, slave)
+        if keys is None:
+            tty.setraw(slave)
+        else:
+            act_only_on(keys, slave)
         *flags, characters = termios.tcgetattr(slave)
     finally:
         os.close(master)

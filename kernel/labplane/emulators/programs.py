@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from labplane.emulators import elf
@@ -10,6 +11,7 @@ from labplane.errors import Unavailable
 
 DEPTH = 5  # of scripts whose interpreter is a script; Linux itself gives up there
 MOST_LIBRARIES = 256
+MOST_PROGRAMS = 256
 ENVIRONMENT = "pyvenv.cfg"  # marks a virtual environment of Python
 
 
@@ -32,19 +34,24 @@ def find_program(name: str, advice: str) -> Path:
 def closure(program: Path) -> list[Path]:
     """The files that are executed to run `program`: itself, its ELF loader, or a script's interpreter with that one's.
 
-    A link is there beside the file to which it leads.
+    A link is there beside the file to which it leads. Of a directory it is that, and the closure of each program in it.
     """
-    return list(dict.fromkeys(_chain(program, DEPTH)))
+    if not program.is_dir():
+        return list(dict.fromkeys(_chain(program, DEPTH)))
+    programs = (path for path in sorted(program.iterdir()) if path.is_file() and os.access(path, os.X_OK))
+    inner = (file for path in islice(programs, MOST_PROGRAMS) for file in _chain(path, DEPTH))
+    return [program, *dict.fromkeys(file for file in inner if not file.is_relative_to(program))]
 
 
 def support(executed: Iterable[Path]) -> list[Path]:
     """What the files of a `closure` read besides: the directories where they are at home, and libraries elsewhere."""
     found: dict[Path, None] = {}
-    for folder in dict.fromkeys(os.path.realpath(file.parent) for file in executed):
+    files = [file for file in executed if not file.is_dir()]
+    for folder in dict.fromkeys(os.path.realpath(file.parent) for file in files):
         found |= dict.fromkeys(_homes(Path(folder)))
         if (base := _base(f"{folder}/../{ENVIRONMENT}")) is not None:
             found |= dict.fromkeys(_homes(base))
-    for file in executed:
+    for file in files:
         found |= dict.fromkeys(_libraries(file))
     return list(found)
 

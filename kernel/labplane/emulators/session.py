@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from labplane.consoles.console import Console
@@ -110,6 +111,8 @@ class Session:
         limits: Mapping[int, int],
         timer_slack: float = 0.0,
         sigpipe: bool = True,
+        raw: bool = False,
+        inherit: Mapping[int, int] = MappingProxyType({}),
         name: str | None = None,
         note: Any = None,
     ) -> Process:
@@ -133,6 +136,8 @@ class Session:
                 user=user,
                 timer_slack=timer_slack,
                 sigpipe=sigpipe,
+                raw=raw,
+                inherit=inherit,
                 keys=keys,
                 limits=limits,
             )

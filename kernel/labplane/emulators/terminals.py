@@ -172,6 +172,7 @@ class Terminals:
         timer_slack: float = 0.0,
         sigpipe: bool = True,
         keys: Collection[str] = (),
+        raw: bool = False,
         limits: Mapping[int, int] = MappingProxyType({}),
         log: Path | None = None,
         complain: Callable[[str], None] = lambda _: None,
@@ -188,6 +189,7 @@ class Terminals:
         timer_slack: seconds that its timers may be late, 0 for as few as usual.
         sigpipe:     whether SIGPIPE ends it, or is ignored.
         keys:        on which the terminal itself acts, see `keys.act_only_on`.
+        raw:         whether it acts on none, echoes nothing and changes nothing.
         limits:      of its resources, by their numbers in `resource`, besides those of `ALWAYS`.
         log:         the file, in a directory that is there, to which its output is written, see `LogFile`.
         complain:    called with a sentence when something of less weight goes wrong.
@@ -207,7 +209,7 @@ class Terminals:
             "timer_slack": round(timer_slack * 1e9),
             "sigpipe": sigpipe,
             "limits": list({**ALWAYS, **limits}.items()),
-            "keys": frozenset(keys),
+            "keys": None if raw else frozenset(keys),
             "ring": self._ring,
             "note": note,
             "read": True,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
-from labplane.machines.driver import ConsoleDriver, Driver, ProcessDriver
+from labplane.machines.driver import ConsoleDriver, Driver
 from labplane.machines.lifecycle import attempt, make_way
+from labplane.machines.process_driver import ProcessDriver
 from labplane.machines.udp_ends import take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
 from labplane.supervision import GRACE_SECONDS

@@ -1,21 +1,15 @@
-"""The classes that authors of drivers derive from: `Driver`, `ConsoleDriver` and `ProcessDriver`."""
+"""The classes that authors of drivers derive from: `Driver`, and `ConsoleDriver` for machines with a console."""
 
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from resource import RLIMIT_AS, RLIMIT_FSIZE
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labplane.emulators.confinement import Needs
 from labplane.emulators.session import Session
-from labplane.emulators.users import give
-from labplane.errors import Busy, Conflict, LabError, StorageFull, Unavailable, answer_to
+from labplane.errors import Conflict, LabError
 from labplane.machines.booting import until_prompt
-from labplane.machines.notes import note_of
 from labplane.machines.ports import VMPort, named_by_number
-from labplane.machines.udp_ends import hand_over
 from labplane.machines.vm import PATIENCE
 from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
@@ -252,96 +246,3 @@ class ConsoleDriver(Driver):
             ) from None
         except RuntimeError:
             raise Conflict(f"{vm} ended while it was started.") from None
-
-
-class ProcessDriver(ConsoleDriver):
-    """A driver whose VM is one program on a terminal. `command` is the only thing to write.
-
-    confined: the program can execute nothing but itself and what it `needs`, read nothing but that and what the
-              system's libraries need, write nowhere but in ``vm.dir``, see `is_confined`, and use no TCP. It has no
-              capabilities, even if the server has. Its loader is a way out, as far as reading goes, for a program that
-              can be told to call it with arguments.
-    timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
-                 less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
-    sigpipe:  whether SIGPIPE ends the program, as usual; otherwise it is ignored, and writing to a connection that is
-              gone fails instead.
-    keys:     on which the terminal itself acts, by their names in stty. Ctrl+C ("intr") interrupts the program, and
-              Backspace ("erase") edits a line that the program has not yet read, if it leaves that to the terminal. All
-              others reach the program as on a serial line, Ctrl+D too, so that no viewer ends or holds up the VM. A
-              shell, whose users expect Ctrl+D, Ctrl+Z and the like to work, has
-              ``(*ProcessDriver.keys, "eof", "kill", "werase", "susp", "quit")``.
-
-    All that `ConsoleDriver` does is done, and watching for the program's end. The terminal is the
-    program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
-    ``TERM=vt100``. The keeper owns both, so that a program goes on when the server is killed or restarted.
-    """
-
-    readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
-    confined: ClassVar[bool] = True
-    timer_slack: ClassVar[float] = 0.0
-    sigpipe: ClassVar[bool] = True
-    keys: ClassVar[Collection[str]] = ("intr", "erase")
-
-    @abstractmethod
-    def command(self, vm: "VM") -> Sequence[str]:
-        """The argument list that runs `vm`, in ``vm.dir``; the first is the program's absolute path.
-
-        `find_program` finds it or raises Unavailable.
-        """
-
-    def needs(self, vm: "VM") -> Needs:
-        """What the program of `vm` needs besides itself and its directory, when it is confined.
-
-        The interpreter of a script, the virtual environment of a Python, and libraries that are installed with the
-        program or that it names are its own, wherever they are. Nothing else below a user's home directory is.
-        """
-        return Needs()
-
-    @property
-    def is_confined(self) -> bool:
-        """Whether its programs are confined on this server, as far as files and programs go."""
-        return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
-
-    async def launch(self, vm: "VM", session: Session) -> None:
-        """Start the program and return when it is up; raise Conflict when it lacks what it needs.
-
-        To override around ``await super().launch(vm, session)``, to wait until it is really up.
-        """
-        command = list(self.command(vm))
-        if self.confined and self.lab.settings.sandbox == "require" and not self.is_confined:
-            raise Unavailable("This kernel has no Landlock to confine emulators with, and the settings require it.")
-        needs = self.needs(vm) if self.confined and self.lab.settings.sandbox != "off" else None
-        if needs is not None:
-            needs = replace(needs, reads=(*needs.reads, *vm.images()))
-        hand_over(vm)
-        try:
-            if self.lab.user is not None:
-                await asyncio.to_thread(give, vm.dir, self.lab.user)
-            await session.spawn(
-                self.lab.terminals,
-                command,
-                cwd=vm.dir,
-                needs=needs,
-                user=self.lab.user,
-                timer_slack=self.timer_slack,
-                sigpipe=self.sigpipe,
-                keys=self.keys,
-                limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
-                name=vm.id,
-                note=note_of(vm, command, confined=needs is not None),
-            )
-        except OSError as error:
-            if isinstance(answer_to(error), Busy | StorageFull):
-                raise  # which says what the system lacks
-            raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}.{session.suspicion}") from None
-        vm.command_line = " ".join(command)
-
-    async def bring_up(self, vm: "VM") -> None:
-        """Launch the program and open its console; then it makes way for the server, see `Process.give_way`."""
-        await super().bring_up(vm)
-        if vm.session is not None and vm.session.process is not None:
-            vm.session.process.give_way()
-
-    async def show(self, vm: "VM") -> Mapping[str, Any]:
-        """As in `Driver`, and the command line."""
-        return {**await super().show(vm), "command_line": vm.command_line}

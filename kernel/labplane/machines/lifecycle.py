@@ -12,8 +12,9 @@ from labplane.machines import capturing, records
 from labplane.machines.changes import check_change, given_settings, stored
 from labplane.machines.console_port import moved_console, reserve_console
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
-from labplane.machines.driver import ConsoleDriver, ProcessDriver
+from labplane.machines.driver import ConsoleDriver
 from labplane.machines.images import check_start
+from labplane.machines.process_driver import ProcessDriver
 from labplane.machines.udp_ends import claim_lport, hand_over, take_back, takes_rport
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
