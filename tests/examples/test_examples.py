@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from click.testing import CliRunner, Result
 from labplane.cli import main
 from support import Server, running
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+TREE = Path(__file__).parents[2]
+EXAMPLES = sorted((TREE / "examples").glob("*.yaml"))
 WITH_A_TASK = {"broken", "classroom"}  # their tests pass when the task is done
 
 
@@ -49,6 +52,24 @@ def test_there_are_examples_and_the_readme_s_is_one_of_them() -> None:
     names = {path.stem for path in EXAMPLES}
     assert len(names) >= 8
     assert {"two-pcs", *WITH_A_TASK} <= names
+
+
+def test_the_commands_of_the_readme_do_what_it_says(server: Server) -> None:
+    """All but the first, which installs, and the one that waits for a person."""
+    (typed, *_) = re.findall(r"^```sh\n(.*?)^```$", (TREE / "README.md").read_text(), re.M | re.S)
+    install, *commands = typed.splitlines()
+    assert "pip install" in install
+    outputs = {}
+    for command in commands:
+        program, name, *words = shlex.split(command, comments=True)
+        assert program == ".venv/bin/labplane"
+        if name != "console":
+            done = run(server, name, *(str(TREE / word) if word.startswith("examples/") else word for word in words))
+            assert done.exit_code == 0, done.output
+            outputs[name] = done.stdout
+    assert "two-pcs is up" in outputs["up"]
+    assert "10.0.0.2 icmp_seq=5 ttl=64" in outputs["exec"]
+    assert "two-pcs is down" in outputs["down"]
 
 
 @pytest.mark.parametrize(
