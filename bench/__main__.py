@@ -21,6 +21,7 @@ from bench.effort import Effort
 from bench.measure_growth import growth
 from bench.measure_guards import guards
 from bench.measure_idle import idle
+from bench.measure_labs import labs
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
 from bench.measure_switch import switch
@@ -43,6 +44,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "guards": guards,
     "idle": idle,
     "web": web,
+    "labs": labs,
 }
 
 

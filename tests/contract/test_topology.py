@@ -75,6 +75,19 @@ def test_an_end_that_leads_elsewhere_says_where(server: Server, project: str) ->
     ]
 
 
+def test_the_topology_of_nothing_is_empty(server: Server, project: str) -> None:
+    """K-1."""
+    assert topology(server, project) == {"project_id": project.rpartition("/")[2], "nodes": [], "links": []}
+
+
+def test_a_switch_that_gets_more_ports_is_shown_with_them(server: Server, project: str) -> None:
+    """K-1."""
+    vm = switch(server, project, ports=1)
+    assert len(topology(server, project)["nodes"][0]["ports"]) == 1
+    shown(server.http.put(vm, json={"ports": 2}))
+    assert [port["name"] for port in topology(server, project)["nodes"][0]["ports"]] == ["eth0", "eth1"]
+
+
 def test_two_ports_are_linked_in_one_request_and_a_ping_comes_back(server: Server, project: str) -> None:
     """K-4, and K-7."""
     one = server.vm(project, "PC1", startup_script="ip 10.0.0.1/24\n")

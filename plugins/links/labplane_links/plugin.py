@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from starlette.responses import Response
+
 from labplane import (
     VM,
     ArchivePart,
@@ -20,8 +22,9 @@ from labplane import (
     unplug,
 )
 from labplane_links.consoles import Typist
+from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
 from labplane_links.layout import PLACE, UNPLACED, Layout, LayoutFile
-from labplane_links.wiring import End, Link, Port, links_among, port_names
+from labplane_links.wiring import End, Link, Port, PortNames, links_among, port_names
 
 LOOPBACK = "127.0.0.1"
 NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
@@ -41,6 +44,7 @@ class Links(Plugin):
         super().__init__(lab, config)
         self._layout = Layout(lab)
         self._typist = Typist()
+        self._names = PortNames()
 
     @hook
     def archive_parts(self) -> Iterable[ArchivePart]:
@@ -151,13 +155,15 @@ class Links(Plugin):
         vms = self._vms(request.project_id)
         places = await self._layout.of(request.project_id)
         links = await links_among(vms)
-        link_ids = {(end.vm.id, end.port): link.id for link in links for end in link.ends}
-        names = {vm.id: port_names(vm) for vm in vms}
-        return {
-            "project_id": request.project_id,
-            "nodes": [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids) for vm in vms],
-            "links": [_link(link, names) for link in links],
-        }
+        ids = {link: link.id for link in links}
+        link_ids = {(end.vm.id, end.port): link_id for link, link_id in ids.items() for end in link.ends}
+        names = {vm.id: self._names.of(vm) for vm in vms}
+        text = topology_text(
+            request.project_id,
+            [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids) for vm in vms],
+            [link_text(link_id, _ends(link, names), link.leads_to) for link, link_id in ids.items()],
+        )
+        return Response(text, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
 
     async def place(self, request: Request) -> Any:
         """K-3."""
@@ -193,7 +199,8 @@ class Links(Plugin):
                 if {(end.vm.id, end.port) for end in link.ends}
                 == {(vm.id, p) for vm, p in zip(vms, ports, strict=True)}
             ]
-            return {**_link(made, {vm.id: port_names(vm) for vm in vms}), "restart": _to_restart(vms)}
+            ends = _ends(made, {vm.id: self._names.of(vm) for vm in vms})
+            return {**link_object(made.id, ends, made.leads_to), "restart": _to_restart(vms)}
 
     async def unlink(self, request: Request) -> Any:
         """K-6."""
@@ -310,29 +317,14 @@ def _nio(lport: int, rport: int) -> Mapping[str, Any]:
     return {"lport": lport, "rhost": LOOPBACK, "rport": rport, "type": "nio_udp"}
 
 
-def _node(
-    vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[tuple[str, Port], str]
-) -> Mapping[str, Any]:
-    return {
-        "vm_id": vm.id,
-        "name": vm.name,
-        "kind": vm.driver.kind,
-        "status": vm.status,
-        "console": vm.console,
-        **place,
-        "ports": [
-            {"adapter": port[0], "port": port[1], "name": name, "link_id": link_ids.get((vm.id, port))}
-            for port, name in names.items()
-        ],
-    }
+def _node(vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[tuple[str, Port], str]) -> str:
+    ports = tuple((*port, name, link_ids.get((vm.id, port))) for port, name in names.items())
+    x, y, notes = place["x"], place["y"], place["notes"]
+    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, x, y, notes, ports)
 
 
-def _link(link: Link, names: Mapping[str, Mapping[Port, str]]) -> Mapping[str, Any]:
-    ends = [
-        {"vm_id": end.vm.id, "adapter": end.port[0], "port": end.port[1], "name": names[end.vm.id].get(end.port, "")}
-        for end in link.ends
-    ]
-    return {"link_id": link.id, "ends": ends, "leads_to": link.leads_to}
+def _ends(link: Link, names: Mapping[str, Mapping[Port, str]]) -> tuple[EndOf, ...]:
+    return tuple((end.vm.id, *end.port, names[end.vm.id].get(end.port, "")) for end in link.ends)
 
 
 def _to_restart(vms: Iterable[VM]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
+from weakref import WeakKeyDictionary
 
 from labplane import VM, LabError, resolve_rhost
 
@@ -15,7 +16,7 @@ Port = tuple[int, int]
 NAMESPACE = UUID("5a5b1f3c-55a5-4b0e-9a43-0b1f5a6c7d10")  # of the ids of links
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class End:
     """A port into which an NIO is plugged."""
 
@@ -24,7 +25,7 @@ class End:
     nio: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Link:
     """A link: two ends within the project, or one that leads elsewhere.
 
@@ -49,6 +50,20 @@ def link_id(ends: frozenset[tuple[str, Port]]) -> str:
 def port_names(vm: VM) -> dict[Port, str]:
     """Each port of `vm` with its name."""
     return {(port.adapter, port.port): port.name for port in vm.ports()}
+
+
+class PortNames:
+    """The names of the ports of VMs, asked again of a driver when the settings of its VM are others."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[VM, tuple[dict[str, Any], dict[Port, str]]] = WeakKeyDictionary()
+
+    def of(self, vm: VM) -> dict[Port, str]:
+        """Each port of `vm` with its name."""
+        known = self._known.get(vm)
+        if known is None or known[0] != vm.settings:
+            known = self._known[vm] = dict(vm.settings), port_names(vm)
+        return known[1]
 
 
 async def links_among(vms: Iterable[VM]) -> list[Link]:
