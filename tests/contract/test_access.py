@@ -121,10 +121,13 @@ def test_a_browser_exchanges_it_for_a_cookie(guarded: Server, token: str) -> Non
         page = browser.get("/", headers={"Accept": "text/html,*/*"})
         assert (page.status_code, page.headers["content-type"]) == (401, "text/html; charset=utf-8")
         assert "www-authenticate" not in page.headers, "the browser would ask for a password by itself"
-        assert '<form method="post" action="/login">' in page.text
+        assert '<form method="post" action="?login">' in page.text
         assert browser.post("/login", data={"token": "guess"}).status_code == 401
         entered = browser.post("/login", data={"token": token})
         assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        for path, back in (("/", "./"), ("/labs/a%20b", "./a%20b"), ("/docs", "./docs")):
+            assert browser.post(f"{path}?login", data={"token": token}).headers["location"] == back
+        assert browser.post("/v1/projects?login", data={"token": "guess"}).status_code == 401
         cookie = entered.headers["set-cookie"]
         assert token not in cookie
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))

@@ -27,13 +27,14 @@ COOKIE = "labplane_session"
 SESSION_SECONDS = 12 * 3600
 SESSIONS = 64
 LOGIN = "/login"
+LOGIN_QUERY = b"login"
 LONGEST_LOGIN = 4096
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>labplane</title>
 <style>body{font:16px system-ui;margin:4em auto;max-width:24em}input{font:inherit;width:100%;margin:.5em 0}</style>
 <h1>labplane</h1>
-<form method="post" action="/login"><label>Token of this server
+<form method="post" action="?login"><label>Token of this server
 <input type="password" name="token" autofocus autocomplete="current-password"></label>
 <input type="submit" value="Enter"></form></html>
 """
@@ -86,7 +87,7 @@ class TokenAuth:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in ("http", "websocket"):
             return self._app(scope, receive, send)
-        if scope["type"] == "http" and scope["path"] == LOGIN and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["method"] == "POST" and _is_login(scope):
             return self._log_in(scope, receive, send)
         for name, value in scope["headers"]:
             if (name == b"authorization" and self._knows(value)) or (name == b"cookie" and self._remembers(value)):
@@ -138,10 +139,15 @@ class TokenAuth:
         self._sessions[_digest(session)] = time.monotonic() + SESSION_SECONDS
         while len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
-        reply = RedirectResponse("/", 303)
+        # Relative, and so right below the path of a proxy too: back to the page that was asked for.
+        reply = RedirectResponse("/" if scope["path"] == LOGIN else "./" + scope["path"].rsplit("/", 1)[1], 303)
         encrypted = scope["scheme"] == "https"
         reply.set_cookie(COOKIE, session, SESSION_SECONDS, httponly=True, samesite="strict", secure=encrypted)
         return reply
+
+
+def _is_login(scope: Scope) -> bool:
+    return scope["path"] == LOGIN or scope["query_string"] == LOGIN_QUERY
 
 
 def _refusal(scope: Scope) -> Response:
