@@ -93,11 +93,12 @@ def test_below_a_path_of_a_proxy_and_with_a_token(browser: Browser, tmp_path: Pa
         page = LabPage(context.new_page())
         page.page.goto(f"{url}/")
         page.page.get_by_label("Token of this server").fill(token.read_text().strip())
+        page.complaints.clear()  # of the 401, and of an icon that the form has not
         page.page.get_by_role("button", name="Enter").click()
         make_a_lab(page)
         where = page.page.url
         assert where.startswith(f"{url}/labs/")
-        assert [line for line in page.complaints if "401" not in line] == []
+        assert page.complaints == []
         context.clear_cookies()
         page.page.goto(where)
         page.page.get_by_label("Token of this server").fill(token.read_text().strip())

@@ -41,10 +41,9 @@ export class Actions {
     const nodes = ids.map((id) => this.lab.nodes.get(id)).filter(Boolean);
     const links = [...this.lab.links.values()].filter((link) => link.ends.length === 2 && link.ends.some((end) => ids.includes(end.vm_id)));
     const kept = { links, nodes: [] };
-    await atMost(AT_ONCE, nodes, async (node) => {
-      kept.nodes.push({ node: { ...node }, vm: await api.vm(node) });
-      await api.deleteVM(node);
-    });
+    await atMost(AT_ONCE, nodes, async (node) => kept.nodes.push({ node: { ...node }, vm: await api.vm(node) }));
+    await atMost(AT_ONCE, links, (link) => api.unlink(this.lab.id, link.link_id)); // or the other ends would lead nowhere
+    await atMost(AT_ONCE, nodes, (node) => api.deleteVM(node));
     await this.lab.load();
     return kept;
   }

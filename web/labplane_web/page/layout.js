@@ -1,6 +1,7 @@
 // Places for nodes that nobody placed: springs along links, all nodes pushing each other away (Fruchterman, Reingold 1991).
 
 const EDGE = 150; // the length that a link wants to have
+const REACH = 2 * EDGE; // how far nodes push each other
 const STEP = 20; // places are multiples of it
 
 // Place the nodes of `movable` (all when it is absent); others stay where they are. The same lab gives the same picture.
@@ -50,15 +51,15 @@ function relax(x, y, fixed, edges) {
         const vx = x[a] - x[b];
         const vy = y[a] - y[b];
         const square = vx * vx + vy * vy + 1;
-        if (square > 16 * EDGE * EDGE) continue;
+        if (square > REACH * REACH) continue;
         const push = (EDGE * EDGE) / square;
         dx[a] += vx * push;
         dy[a] += vy * push;
         dx[b] -= vx * push;
         dy[b] -= vy * push;
       }
-      dx[a] -= x[a] * 0.02; // all of it stays together
-      dy[a] -= y[a] * 0.02;
+      dx[a] -= x[a] * 0.04; // all of it stays together
+      dy[a] -= y[a] * 0.04;
     }
     for (const [a, b] of edges) {
       const vx = x[a] - x[b];
