@@ -85,6 +85,7 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "max_requests": ("1", "1", 1),
         "max_viewers": ("1", "1", 1),
         "max_vms": ("1", "1", 1),
+        "on_exit": ('"keep"', "keep", "keep"),
         "console_memory": ("4096", "4096", 4096),
         "head_seconds": ("1", "1", 1),
         "keepalive_seconds": ("1", "1", 1),

@@ -147,7 +147,7 @@ class TokenAuth:
 
 
 def _is_login(scope: Scope) -> bool:
-    return scope["path"] == LOGIN or scope["query_string"] == LOGIN_QUERY
+    return bool(scope["path"] == LOGIN or scope["query_string"] == LOGIN_QUERY)
 
 
 def _refusal(scope: Scope) -> Response:
