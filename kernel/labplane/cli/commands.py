@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | demo | ps | gc | plugins | openapi | new-plugin``."""
+"""The command line: ``labplane serve | processes | gc | plugins | openapi | new-plugin``."""
 
 import json
 import logging
@@ -87,7 +87,7 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
 @_config
 @_projects_dir
 @_as_json
-def ps(config: Path | None, projects_dir: str | None, as_json: bool) -> None:
+def processes(config: Path | None, projects_dir: str | None, as_json: bool) -> None:
     """List what runs for a projects directory, whether a server is there or not."""
     from labplane.cli import machines
 
@@ -137,17 +137,6 @@ def new_plugin(name: str, config: Path | None, plugins_dir: str | None, kind: st
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         click.echo(f"{path.relative_to(made.parent)}")
     click.echo(f"Next: cd {name} && pip install -e '.[test]' && pytest")
-
-
-@main.command()
-@click.option("--url", help="A running server [default: start one on free ports]")
-@click.option("--exit", "exits", is_flag=True, help="End after the ping; exit code 0 only if it came back")
-@click.option("--switch", is_flag=True, help="With three PCs on a switch; needs the plugin labplane-switch")
-def demo(url: str | None, exits: bool, switch: bool) -> None:
-    """Play the sample session: two PCs, a link, a ping; then leave the lab running until Ctrl-C."""
-    from labplane.cli.demo import play
-
-    sys.exit(play(url, exits, click.echo, switch=switch))
 
 
 def _tell(

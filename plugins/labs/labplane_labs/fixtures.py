@@ -69,7 +69,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     path = Path(request.path).parent / (mark.args[0] if mark else "lab.yaml")
     token = os.environ.get("LABPLANE_TOKEN")
     with ExitStack() as stack:
-        url = os.environ.get("LABPLANE_URL") or stack.enter_context(servers.temporary())
+        url = os.environ.get("LABPLANE_URL") or stack.enter_context(servers.temporary()).url
         client = stack.enter_context(Client(url, token=token))
         schema = client.call("GET", "/v1/lab.schema.json")
         try:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -10,12 +11,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import platformdirs
 import psutil
 
 PATIENCE = 30.0
+
+
+class Temporary(NamedTuple):
+    url: str
+    directory: str
 
 
 class NoServer(Exception):
@@ -51,23 +58,40 @@ def ensure(url: str | None) -> tuple[str, bool]:
 
 
 @contextlib.contextmanager
-def temporary() -> Iterator[str]:
-    """The URL of a server of its own, with files of its own, which ends with the block. Raises NoServer."""
+def temporary() -> Iterator[Temporary]:
+    """A server of its own, with files and ports of its own, which ends with the block. Raises NoServer."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="labplane-") as directory:
-        command = [sys.executable, "-m", "labplane", "serve", "--port", str(port), "--projects-dir", directory]
+        command = [
+            sys.executable,
+            "-m",
+            "labplane",
+            "serve",
+            "--port",
+            str(port),
+            "--projects-dir",
+            directory,
+            *_ranges(),
+        ]
         log = Path(directory) / "server.log"
         with log.open("wb") as output:
             server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output, start_new_session=True)
         try:
             _await(server, url, log)
-            yield url
+            yield Temporary(url, directory)
         finally:
             server.terminate()
             server.wait()
+
+
+def _ranges() -> tuple[str, ...]:
+    """Ranges of ports, other ones each time, so that servers side by side seldom get into each other's way."""
+    turn = secrets.randbelow(18)
+    consoles, udp = 5001 + 200 * turn, 20001 + 500 * turn
+    return "--console-ports", f"{consoles}-{consoles + 199}", "--udp-ports", f"{udp}-{udp + 499}"
 
 
 def stop_background() -> bool:

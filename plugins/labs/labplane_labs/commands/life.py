@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -165,9 +166,22 @@ async def _down(at: At, projects: list[str], *, keep_files: bool) -> int:
 
 @click.command()
 @click.argument("lab", required=False, shell_complete=complete_lab)
+@click.option("--processes", is_flag=True, help="What runs for a projects directory, whether a server is there or not")
+@click.option("--projects-dir", help="The directory, for --processes, which it implies [default: the settings']")
+@click.option("--config", type=click.Path(dir_okay=False), help="The settings file, likewise")
+@click.option("--json", "as_json", is_flag=True, help="As -o json")
 @common
-def ps(at: At, lab: str | None) -> int:
+def ps(at: At, lab: str | None, processes: bool, projects_dir: str | None, config: str | None, as_json: bool) -> int:
     """List the labs that are up and their nodes."""
+    at = replace(at, output="json") if as_json else at
+    if processes or projects_dir or config:
+        context = click.get_current_context()
+        root = context.find_root().command
+        listing = root.get_command(context, "processes") if isinstance(root, click.Group) else None
+        assert listing is not None  # noqa: S101 - a command of labplane itself
+        path = None if config is None else Path(config)
+        context.invoke(listing, config=path, projects_dir=projects_dir, as_json=at.output == "json")
+        return 0
     name = None if lab is None else lab_name(lab)
     shown = []
     with at.client() as client:

@@ -92,8 +92,8 @@ def doctor(at: At) -> int:
     if at.url is not None or servers.answers(at.where):
         found = _examined(at)
     else:
-        with servers.temporary() as url:
-            found = _examined(At(url, None, at.output))
+        with servers.temporary() as server:
+            found = _examined(At(server.url, None, at.output))
 
     def text() -> None:
         for row in found["kinds"]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from labplane.cli import demo
+from labplane_labs.commands import demo
 from support import DEADLINE, Server, running, until
 
 COMMAND = [sys.executable, "-m", "labplane", "demo"]
