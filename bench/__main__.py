@@ -24,6 +24,7 @@ from bench.measure_idle import idle
 from bench.measure_labs import labs
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
+from bench.measure_restart import restart
 from bench.measure_switch import switch
 from bench.measure_vms import rest, start, storm
 from bench.measure_web import web
@@ -40,6 +41,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "start": start,
     "storm": storm,
     "rest": rest,
+    "restart": restart,
     "switch": switch,
     "guards": guards,
     "idle": idle,

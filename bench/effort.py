@@ -16,6 +16,7 @@ class Effort:
     starts: int
     storm: int
     running: int
+    running_on: int
     idle_seconds: float
 
 
@@ -29,6 +30,7 @@ FULL = Effort(
     starts=15,
     storm=100,
     running=10,
+    running_on=100,
     idle_seconds=6.0,
 )
 QUICK = Effort(
@@ -41,5 +43,6 @@ QUICK = Effort(
     starts=5,
     storm=20,
     running=5,
+    running_on=40,
     idle_seconds=5.0,
 )

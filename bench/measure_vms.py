@@ -51,7 +51,7 @@ async def storm(effort: Effort) -> list[Row]:
             spawns.append(raw.start(effort.storm) * 1000)
             project = await lab.project()
             machines = await lab.machines(project, effort.storm)
-            took, seen = await _start_all(server, machines)
+            took, seen = await start_all(server, machines)
             starts.append(took * 1000)
             glances.append(statistics.quantiles(seen, n=100, method="inclusive")[98] * 1000)
             await lab.delete(project)
@@ -73,7 +73,7 @@ async def rest(effort: Effort) -> list[Row]:
             with raw.started(effort.running) as (_, pids):
                 bare.append(_share(pids))
             project = await lab.project()
-            await _start_all(server, await lab.machines(project, effort.running))
+            await start_all(server, await lab.machines(project, effort.running))
             ours.append(_share([child.pid for child in server.emulators()]))
             await lab.delete(project)
     goal = "at most 0.25 of a raw one's"
@@ -104,7 +104,7 @@ async def _start_and_stop(server: Server, lab: Lab, machine: Machine) -> tuple[f
     return started, stopped
 
 
-async def _start_all(server: Server, machines: list[Machine]) -> tuple[float, list[float]]:
+async def start_all(server: Server, machines: list[Machine]) -> tuple[float, list[float]]:
     """The seconds until all have answered, and those that each GET of the version took meanwhile."""
     connections = [await Connection.to(server.port) for _ in machines]
     glance = asyncio.ensure_future(_keep_glancing(server, answered := asyncio.Event()))

@@ -48,26 +48,24 @@ class Server:
 @contextmanager
 def labplane(*options: str, consoles: str = CONSOLES, udp: str = UDP) -> Iterator[Server]:
     """A fresh ``labplane serve`` with its defaults but for the ports and `options`, in a temporary directory."""
-    with _projects() as directory:
-        command = [sys.executable, "-c", "from labplane.cli import main; main()", "serve", "--port", "0"]
-        command += [
-            "--projects-dir",
-            directory + "/projects",
-            "--console-ports",
-            consoles,
-            "--udp-ports",
-            udp,
-            *options,
-        ]
-        with _running(command) as server:
-            yield server
+    with projects() as directory, labplane_in(directory, *options, consoles=consoles, udp=udp) as server:
+        yield server
+
+
+@contextmanager
+def labplane_in(directory: str, *options: str, consoles: str = CONSOLES, udp: str = UDP) -> Iterator[Server]:
+    """The same in a directory in which another one may have been."""
+    command = [sys.executable, "-c", "from labplane.cli import main; main()", "serve", "--port", "0"]
+    command += ["--projects-dir", directory + "/projects", "--console-ports", consoles, "--udp-ports", udp, *options]
+    with _running(command) as server:
+        yield server
 
 
 @contextmanager
 def unguarded() -> Iterator[Server]:
     """The same without its guards, see bench/unguarded.py."""
     with (
-        _projects() as directory,
+        projects() as directory,
         _running([sys.executable, "-m", "bench.unguarded", directory]) as server,
     ):
         yield server
@@ -118,7 +116,7 @@ def announce(port: int) -> str:
 
 
 @contextmanager
-def _projects() -> Iterator[str]:
+def projects() -> Iterator[str]:
     """A directory for them, in memory if possible: what a mkdir costs is told by the age of a disk's file system."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="labplane-bench-", dir=place) as directory:

@@ -37,11 +37,13 @@ class Adoption:
         run = (await self._there()).pop(vm.id, None)
         if run is None:
             if vm.wanted != STOPPED:
-                await self._recover(vm)
+                with vm.deed("recover"):
+                    await self._recover(vm)
         elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver):
             vm.last_exit = await self._last_exit(run)
         else:
-            await self._take_over(vm, vm.driver, run)
+            with vm.deed("take over"):
+                await self._take_over(vm, vm.driver, run)
 
     async def end_others(self) -> None:
         """End what no VM has taken over, and nobody else has claimed."""
