@@ -154,7 +154,12 @@ class Keeper(Clients):
     def start_next(self) -> None:
         while self.waiting and self.starting < STARTS_AT_ONCE:
             self.starting += 1
-            _thread.start_new_thread(self._start, (self.waiting.pop(0),))
+            start = self.waiting.pop(0)
+            try:
+                _thread.start_new_thread(self._start, (start,))
+            except RuntimeError:  # the system has no room for one more
+                self._started.append((start, OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))))
+                os.write(self._woken, b"s")
 
     def _start(self, start: Start) -> None:
         """Launch, in a thread of its own: what that gives up for its program it does not get back."""

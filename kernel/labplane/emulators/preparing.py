@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -95,7 +96,10 @@ async def _in_thread_of_its_own(work: Callable[[], Prepared]) -> Prepared:
         else:
             loop.call_soon_threadsafe(hand_over, result)
 
-    _thread.start_new_thread(run, ())
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:  # the system has no room for one more
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
     return await done
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -164,6 +165,21 @@ def test_a_program_that_cannot_be_started_is_an_error_and_leaves_nothing(place: 
         with pytest.raises(ProcessLookupError):
             await one.ask("signal", id="a", generation=1, number=9)
         assert (await one.ask("list"))["runs"] == []
+
+    talk(place, test)
+
+
+def test_a_start_for_which_there_is_no_thread_is_refused_and_later_ones_are_not(place: Path) -> None:
+    async def test(one: Talk) -> None:
+        pid = one.connection.hello["pid"]
+        size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        before = resource.prlimit(pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+        with pytest.raises(OSError, match="Resource temporarily unavailable"):
+            await one.spawn("a", SH, "-c", "read x")
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+        assert (await one.ask("list"))["runs"] == []
+        await one.spawn("a", SH, "-c", "exit 3")
+        assert await one.ended("a") == 3
 
     talk(place, test)
 
