@@ -67,6 +67,7 @@ class Keeper(Clients):
         self.kill_at: dict[Run, float] = {}
         self.quitting = False
         self.changed = True
+        self.started_file = -1
         self.check: tuple[int, Client, Frame, list[str]] | None = None
         self.upgrade: tuple[Client, Frame, list[str]] | None = None
         self.oom: str | None = None
@@ -121,7 +122,6 @@ class Keeper(Clients):
                     self.hear(client)
             self._take_started()
             self.reap()
-            lasting.record(self)
             now = time.monotonic()
             for run, deadline in list(self.kill_at.items()):
                 if now >= deadline:
@@ -133,6 +133,7 @@ class Keeper(Clients):
                 self._finish(run)
             for client in list(self.clients.values()):
                 self.pump(client)
+            lasting.record(self)  # now that replies are on their way
             if self.upgrade is not None and not self.starting and not self.ending:
                 lasting.go_on_as(self, *self.upgrade)
             if self._is_idle and self.alone_since is not None and now >= self.alone_since + self.linger:

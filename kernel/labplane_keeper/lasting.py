@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from labplane_keeper import SCHEMA
 from labplane_keeper.clients import Client, Frame, failure
 from labplane_keeper.runs import restored
-from labplane_keeper.visiting import STARTED, boot_id
+from labplane_keeper.visiting import STARTED
 
 if TYPE_CHECKING:
     from labplane_keeper.keeper import Keeper
@@ -34,11 +34,12 @@ def record(keeper: "Keeper") -> None:
     """Write down what runs, for whoever finds this keeper killed."""
     if keeper.changed:
         keeper.changed = False
-        text = json.dumps({"boot": boot_id(), "runs": [[run.pid, run.started] for run in keeper.by_pid.values()]})
+        text = json.dumps({"boot": keeper.boot, "runs": [[run.pid, run.started] for run in keeper.by_pid.values()]})
         with suppress(OSError):
-            file = os.open(STARTED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=keeper.at)
-            os.ftruncate(file, os.write(file, text.encode()))
-            os.close(file)
+            if keeper.started_file < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+                keeper.started_file = os.open(STARTED, flags, 0o600, dir_fd=keeper.at)
+            os.ftruncate(keeper.started_file, os.pwrite(keeper.started_file, text.encode(), 0))
 
 
 def checked(keeper: "Keeper", status: int) -> None:

@@ -31,6 +31,7 @@ class Clients(ABC):
 
     def __init__(self, requests: Mapping[str, Request], bound: bool) -> None:
         self.instance = os.urandom(8).hex()
+        self.boot = boot_id()
         self.bound = bound
         self.clients: dict[int, Client] = {}
         self.alone_since: float | None = time.monotonic()
@@ -54,7 +55,7 @@ class Clients(ABC):
         client = self.clients[end.fileno()] = Client(end)
         self.epoll.register(end.fileno(), select.EPOLLIN)
         numbers = {"protocol": PROTOCOL, "oldest": OLDEST, "version": VERSION, "schema": SCHEMA, "pid": os.getpid()}
-        client.send({"hello": "keeper", **numbers, "instance": self.instance, "boot": boot_id()})
+        client.send({"hello": "keeper", **numbers, "instance": self.instance, "boot": self.boot})
 
     def hear(self, client: Client) -> bool:
         """Do what it asks for; False when it has nothing more to say."""

@@ -292,7 +292,7 @@ def test_it_has_its_own_session_and_inherits_nothing(place: Path) -> None:
         assert os.getsid(pid) == pid
         targets = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
         kinds = sorted(target.split(":")[0] for target in targets)
-        own = ["/dev/null", "/dev/null", f"{place}", f"{place}/lock", f"{place}/log"]
+        own = ["/dev/null", "/dev/null", f"{place}", f"{place}/lock", f"{place}/log", f"{place}/started"]
         assert kinds == sorted([*own, "anon_inode", "pipe", "pipe", "socket", "socket"])
         assert not Path(f"/proc/{pid}/environ").read_bytes()
 
