@@ -122,6 +122,7 @@ class Keeper(Clients):
                     self.hear(client)
             self._take_started()
             self.reap()
+            lasting.record(self)  # before anybody hears of it
             now = time.monotonic()
             for run, deadline in list(self.kill_at.items()):
                 if now >= deadline:
@@ -133,7 +134,6 @@ class Keeper(Clients):
                 self._finish(run)
             for client in list(self.clients.values()):
                 self.pump(client)
-            lasting.record(self)  # now that replies are on their way
             if self.upgrade is not None and not self.starting and not self.ending:
                 lasting.go_on_as(self, *self.upgrade)
             if self._is_idle and self.alone_since is not None and now >= self.alone_since + self.linger:

@@ -32,6 +32,7 @@ def connect(directory: Path) -> socket.socket:
             raise PermissionError(errno.EPERM, "It is not closed to others; its mode has to be 0700", str(directory))
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            end.settimeout(TIMEOUT)  # for one that hangs, with a full backlog
             end.connect(f"/proc/self/fd/{at}/socket")  # however long the directory's own path is
         except BaseException:
             end.close()

@@ -91,6 +91,7 @@ def test_what_ended_while_no_server_was_there_is_stopped_and_can_be_started(tmp_
         until(lambda: not runs(pids[0]), "its end")
         with server.again() as again:
             assert [show(again, vm)["status"] for vm in vms] == ["stopped", "started"]
+            assert "ended by signal 9 while no server was there" in again.log
             pid = start(again, vms[0])
             assert pid not in pids
             assert len(udp_ports_of(pid)) == 1

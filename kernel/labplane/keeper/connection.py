@@ -13,6 +13,7 @@ from labplane_keeper import OLDEST, PROTOCOL, VERSION
 from labplane_keeper.clients import HEAD, MOST_DATA, MOST_JSON
 
 READ = 256 * 1024
+ANSWERS_WITHIN = 10.0
 MOST_UNSENT = 1024 * 1024
 
 Event = Callable[[dict[str, Any], bytes], None]
@@ -52,7 +53,15 @@ class Connection:
 
     async def ready(self) -> None:
         """Wait for the hello of the program. Raises Lost, or ConnectionError for one with which there is no talking."""
-        await self._greeted
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                await asyncio.shield(self._greeted)
+        except TimeoutError:
+            self.close()
+            raise ConnectionError(
+                f"The keeper has not answered for {ANSWERS_WITHIN:g} seconds. If its process is stopped, let it go on; "
+                "`labplane gc` ends it, and all that it runs."
+            ) from None
         best, oldest = self.hello["protocol"], self.hello["oldest"]
         if best < OLDEST or oldest > PROTOCOL:
             self.close()

@@ -41,6 +41,11 @@ class Adoption:
                     await self._recover(vm)
         elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver):
             vm.last_exit = await self._last_exit(run)
+            status, last = vm.last_exit["status"], vm.last_exit["last_line"]
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            vm.tell(
+                "error" if status else "info", f"{vm} ended {how} while no server was there. Its last words: {last}"
+            )
         else:
             with vm.deed("take over"):
                 await self._take_over(vm, vm.driver, run)

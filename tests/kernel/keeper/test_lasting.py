@@ -18,7 +18,7 @@ import labplane_keeper
 from children import SH, alive, gone
 from keepers import connected, end, kept
 from labplane.emulators.terminals import Process, Terminals
-from labplane.keeper import client, starting
+from labplane.keeper import client, connection, starting
 from labplane.keeper.client import Keeper
 from labplane_keeper.clients import HEAD
 from labplane_keeper.visiting import end_all, runs
@@ -330,6 +330,24 @@ def test_a_server_says_so_when_the_keeper_speaks_no_protocol_that_it_knows(tmp_p
 
     with listening:
         asyncio.run(main())
+
+
+def test_a_server_does_not_wait_for_a_keeper_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWERS_WITHIN", 0.2)
+    place = tmp_path / "kept"
+
+    async def main() -> None:
+        keeper = Keeper(place)
+        with pytest.raises(ConnectionError, match="has not answered for"):
+            await keeper.find()
+        keeper.close()
+
+    with kept(place) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            asyncio.run(main())
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_keeper_of_its_own_ends_with_the_process_that_started_it_and_leaves_no_file(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ from support import until
 Test = Callable[[Talk], Awaitable[None]]
 
 
+def has_capability(number: int) -> bool:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    return bool(int(line.split()[1], 16) & 1 << number)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """The directory of a keeper that runs, longer than the path of a socket may be."""
@@ -139,6 +144,36 @@ def test_a_run_is_started_once_however_often_it_is_asked_for(place: Path) -> Non
         assert await one.ended("a") == -signal.SIGKILL
         assert (await one.spawn("a", SH, generation=5))["status"] == -signal.SIGKILL, "ended, and still known"
         assert (await one.spawn("a", SH, "-c", "read x", generation=6))["status"] is None
+
+    talk(place, test)
+
+
+def test_a_start_whose_client_dies_before_the_reply_is_one_run_for_the_next_client(place: Path) -> None:
+    async def dies() -> None:
+        async with connected(place) as one:
+            starting_it = asyncio.ensure_future(one.spawn("a", SH, "-c", "read x", generation=5))
+            await asyncio.sleep(0)
+            starting_it.cancel()
+
+    async def asks_again() -> None:
+        async with connected(place) as one:
+            while not (there := (await one.ask("list"))["runs"]):
+                await asyncio.sleep(0.002)
+            again = await one.spawn("a", SH, "-c", "read x", generation=5)
+            assert [run["pid"] for run in there] == [again["pid"]]
+            assert len((await one.ask("list"))["runs"]) == 1
+
+    asyncio.run(dies())
+    asyncio.run(asks_again())
+
+
+@pytest.mark.skipif(not has_capability(24), reason="lowering the score takes CAP_SYS_RESOURCE")
+def test_the_system_ends_emulators_before_the_keeper_when_memory_is_short(place: Path) -> None:
+    async def test(one: Talk) -> None:
+        run = await one.spawn("a", SH, "-c", "read x")
+        scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", run["pid"])]
+        assert scores[0] == scores[1]
+        assert int(Path(f"/proc/{one.connection.hello['pid']}/oom_score_adj").read_text()) == -900
 
     talk(place, test)
 
