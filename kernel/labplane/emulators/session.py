@@ -144,6 +144,7 @@ class Session:
         except PermissionError:
             self._was_denied = True
             raise
+        self.console.run = self.process.run
         self.run(self.process)
         return self.process
 
@@ -151,6 +152,7 @@ class Session:
         """Go on with a program that an earlier server has started; what its keeper remembers is shown first."""
         self._is_confined = bool(run["note"]["confined"])
         self._logs = False
+        self.console.go_on(str(run["generation"]), run["begin"])
         self.process = terminals.adopt(run, self.printed, self.ended, self._complain_of_log)
         self.run(self.process)
 

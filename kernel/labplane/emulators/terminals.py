@@ -52,6 +52,11 @@ class Process:
         self._running = running
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
+    @property
+    def run(self) -> str:
+        """A name of this run of the program, which it keeps over a restart of the server."""
+        return str(self._name["generation"])
+
     def write(self, data: bytes) -> None:
         """Type `data` on the terminal. Beyond 64 KiB that the program has not read, it is lost."""
         if self.returncode is None:
