@@ -205,6 +205,15 @@ class Kernel(Lab):
     async def _ended(self, owner: Report, ender: Coroutine[Any, Any, None], allowed: float) -> None:
         await self.supervisor.call(owner, "its ender", ender, at_least=allowed)
 
+    async def lacks(self, kind: str) -> str | None:
+        """What this host lacks for VMs of that kind, as their start would say it; None when they can start."""
+        found = self.kinds[kind]
+        try:
+            await self.supervisor.call(found.owner, f"check of {kind}", found.driver.check())
+        except LabError as error:
+            return str(error)
+        return None
+
     def document(self) -> dict[str, Any]:
         """The OpenAPI document of the lab's routes, in JSON types."""
         return document(self.routes.routes, self.schemas, with_token=self.settings.auth == "token")

@@ -1,5 +1,6 @@
-"""The command line: ``labplane serve | processes | gc | plugins | openapi | new-plugin``."""
+"""The command line: ``labplane serve | processes | gc | plugins | openapi | new-plugin`` and those of authoring.py."""
 
+import asyncio
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labplane.cli import authoring
 from labplane.cli.offered import Commands
 from labplane.cli.options import settings_options
 from labplane.settings import Settings, SettingsError
@@ -65,7 +67,8 @@ def serve(config: Path | None, **overrides: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, like GET /v1/plugins")
 def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None:
     """List the installed plugins and what became of each; exit code 1 when one failed."""
-    reports = _lab(config, plugins_dir).plugins.reports
+    lab = _lab(config, plugins_dir)
+    reports = lab.plugins.reports
     if as_json:
         click.echo(json.dumps([asdict(report) for report in reports], indent=4, sort_keys=True))
     else:
@@ -74,6 +77,9 @@ def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None
             for title, values in (("kinds", report.kinds), ("hooks", report.hooks)):
                 if values:
                     click.echo(f"    {title}: {', '.join(values)}")
+            for kind in report.kinds:
+                if (lacks := asyncio.run(lab.lacks(kind))) is not None:
+                    click.echo(f"    {kind} VMs cannot start here: {lacks}")
             if report.unconfined:
                 click.echo(f"    not confined: {', '.join(report.unconfined)}")
             for route in report.routes:
@@ -172,3 +178,6 @@ def _lab(config: Path | None, plugins_dir: str | None) -> "Kernel":
         return Kernel(settings, available(settings))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+
+
+authoring.add_to(main, lambda: _lab(None, None))

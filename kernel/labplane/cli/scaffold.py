@@ -1,6 +1,7 @@
 """``labplane new-plugin``: writes the distribution of a plugin, from the templates in templates/."""
 
 import importlib.util
+import json
 import keyword
 import re
 import sys
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -81,6 +83,7 @@ def new_plugin(
         "name": name,
         "stem": stem,
         "range": versions_from(version),
+        **_origin(),
     }
     words |= {part: Template(getattr(flavour, part)).substitute(words) for part in ("description", "usage")}
     target = parent / distribution
@@ -146,6 +149,31 @@ def versions_from(version: str) -> str:
     """Of labplane's versions: from this one on, within its major version."""
     major, minor, *_ = (*Version(version).release, 0)
     return f">={major}.{minor},<{major + 1}" if minor else f">={major},<{major + 1}"
+
+
+def _origin() -> Mapping[str, str]:
+    """From where pip gets labplane, as a word for a shell, and a sentence about it."""
+    try:
+        record = json.loads(Distribution.from_name("labplane").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        record = {}
+    url, vcs = str(record.get("url", "")), record.get("vcs_info", {})
+    if vcs:
+        found = f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"
+    elif url.startswith("https://"):
+        found = url
+    else:
+        found = ""
+    if found:
+        return {
+            "labplane": f"'labplane[testing] @ {found}'",
+            "origin": f"Here labplane came from {url}, not from an index.",
+        }
+    return {
+        "labplane": "'labplane[testing]'",
+        "origin": "Where no index has labplane, put in place of `labplane[testing]` what pip finds it by, here and in\n"
+        "the workflow: a directory, a wheel, or `labplane[testing] @ git+https://…`.",
+    }
 
 
 def _files(flavour: Flavour, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:

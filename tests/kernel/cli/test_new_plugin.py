@@ -144,3 +144,61 @@ def test_what_is_installed_already_is_not_written_again(workshop: Workshop, tmp_
     assert done.returncode == 1
     assert "The kind 'my_plain' is taken by the plugin my_plain of labplane-my-plain 0.1.0; choose" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def checked(workshop: Workshop, folder: Path) -> tuple[int, str]:
+    """The exit status and the report of `labplane check-plugin`."""
+    command = [str(workshop.python), "-m", "labplane", "check-plugin", str(folder)]
+    done = subprocess.run(command, cwd=workshop.home, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_was_written_passes_its_check(workshop: Workshop) -> None:
+    status, report = checked(workshop, workshop.home / "labplane-my-routes")
+    assert status == 0, report
+    assert "Nothing is wrong." in report
+    assert "labplane_my_routes-0.1.0-py3-none-any.whl brings labplane_my_routes" in report
+    assert re.search(r"tests: [1-9]\d* passed", report)
+
+
+def test_a_check_tells_all_that_is_wrong_in_one_report(workshop: Workshop, tmp_path: Path) -> None:
+    folder = tmp_path / "labplane-other"
+    shutil.copytree(workshop.home / "labplane-my-routes", folder)
+    about = (folder / "pyproject.toml").read_text()
+    about = about.replace('"labplane-my-routes"', '"labplane-other"').replace('"labplane_my_routes:', '"nothing_here:')
+    about = re.sub(r'"labplane>=.*?"', '"labplane"', about).replace('keywords = ["labplane"]\n', "")
+    (folder / "pyproject.toml").write_text(about + '\n[tool.hatch.build.targets.wheel]\npackages = ["tests"]\n')
+    (folder / "tests" / "test_wrong.py").write_text("def test_it() -> None:\n    assert False\n")
+    status, report = checked(workshop, folder)
+    assert status == 1
+    for words in (
+        "WRONG metadata: labplane takes labplane 2 too; end it with <2",
+        "WRONG build: the wheel lacks the module 'nothing_here'",
+        "WRONG build: the wheel installs 'tests' at the top",
+        "WRONG plugin: it was not loaded, for it is not installed here",
+        "WRONG tests: 1 failed",
+        'ok    metadata: [project] lacks keywords = ["labplane"]',
+        "5 things to mend.",
+    ):
+        assert words in report
+
+
+def test_a_directory_without_a_project_is_told_so(workshop: Workshop, tmp_path: Path) -> None:
+    status, report = checked(workshop, tmp_path)
+    assert status == 1
+    assert "pyproject.toml' cannot be read" in report or "pyproject.toml cannot be read" in report
+
+
+def test_a_plugin_is_uninstalled_and_installed_again_while_it_is_broken(workshop: Workshop) -> None:
+    def labplane(*words: str) -> str:
+        command = [str(workshop.python), "-m", "labplane", *words]
+        done = subprocess.run(command, cwd=workshop.home, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    module = next(workshop.home.glob(".venv/lib/python*/site-packages/labplane_my_routes.py"))
+    module.write_text("raise RuntimeError('broken')\n")
+    assert "Restart the server" in labplane("uninstall", "labplane-my-routes")
+    assert "my_routes" not in labplane("plugins")
+    labplane("install", "--", "--no-build-isolation", "./labplane-my-routes")
+    assert "my_routes: active" in labplane("plugins")
