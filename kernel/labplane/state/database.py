@@ -62,7 +62,8 @@ _TAKEN = {
 
 def refusal(error: sqlite3.Error, file: Path) -> LabError:
     """What a client is told when the database refuses something."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    code = sqlite3.SQLITE_FULL if extended == sqlite3.SQLITE_IOERR_SHMSIZE else extended & 0xFF
     if code == sqlite3.SQLITE_CONSTRAINT:
         what = str(error).partition(": ")[2]
         return Conflict(_TAKEN.get(what, f"There is one already that has the same {what}."))
@@ -93,6 +94,8 @@ def open_database(directory: Path, durability: Durability) -> sqlite3.Connection
     written.
     """
     file = directory / NAME
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(file))
     with suppress(FileExistsError):  # one that is there is not opened here: to close it would undo SQLite's locks on it
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect(file, durability)

@@ -27,11 +27,13 @@ class Lock:
     It is on the file `.labplane.lock`, which has the process id of its server. Where there is none, and none can be
     made, it is on the directory itself.
 
-    Raises Conflict when another server has it, OSError when the directory cannot be opened.
+    on_file: refuse to lock the directory instead.
+
+    Raises Conflict when another server has it, OSError when the directory, or the file, cannot be opened.
     """
 
-    def __init__(self, projects: Path) -> None:
-        self._file = _lock_file(projects)
+    def __init__(self, projects: Path, *, on_file: bool = False) -> None:
+        self._file = _lock_file(projects, on_file)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,11 +59,11 @@ class Lock:
         os.close(self._file)
 
 
-def _lock_file(projects: Path) -> int:
+def _lock_file(projects: Path, on_file: bool) -> int:
     try:
         return os.open(projects / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        if error.errno not in READ_ONLY:
+        if on_file or error.errno not in READ_ONLY:
             raise
     try:
         return os.open(projects / LOCK, os.O_RDONLY | os.O_CLOEXEC)

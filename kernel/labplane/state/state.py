@@ -148,10 +148,9 @@ class State:
             raise
 
     def _open(self) -> None:
-        if self._lock is None or self._lock.on_directory:  # now that it can be made, lock the file
-            earlier, self._lock = self._lock, Lock(self._projects)
-            if earlier is not None:
-                earlier.release()
+        if self._lock is not None and self._lock.on_directory:
+            earlier, self._lock = self._lock, Lock(self._projects, on_file=True)
+            earlier.release()
         make_data_directory(self._projects)
         self._writing = open_database(self.directory, self._durability)
         if self._checkpoints is None:

@@ -28,6 +28,8 @@ def test_a_directory_in_which_no_file_can_be_made_is_locked_itself(tmp_path: Pat
     assert lock.on_directory
     with pytest.raises(Conflict, match="process unknown"):
         Lock(tmp_path)
+    with pytest.raises(PermissionError):
+        Lock(tmp_path, on_file=True)
     lock.release()
     tmp_path.chmod(0o700)
     assert not (tmp_path / LOCK).exists()
