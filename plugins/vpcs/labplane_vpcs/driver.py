@@ -80,12 +80,12 @@ class VPCSDriver(ProcessDriver):
 
     async def restore(self, vm: VM, settings: Mapping[str, Any]) -> None:
         """The script stays as it is in its file, which its console may have written since."""
-        kept = next((key for key, vm_id in self._store.of(vm.project_id).items() if vm_id == vm.id), None)
-        earlier = None if kept is None else int(kept.removeprefix(MAC_ID))
-        vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, shared=not self.lab.started)
+        kept = {int(key.removeprefix(MAC_ID)): vm_id for key, vm_id in self._store.of(vm.project_id).items()}
+        earlier = next((mac_id for mac_id, vm_id in kept.items() if vm_id == vm.id), None)
+        vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, kept, shared=not self.lab.started)
         if mac_id != earlier:
-            if kept is not None:
-                await self._store.of(vm.project_id).put(kept, None)
+            if earlier is not None:
+                await self._store.of(vm.project_id).put(f"{MAC_ID}{earlier}", None)
             await self._keep_mac_id(vm)
 
     async def _keep_mac_id(self, vm: VM) -> None:

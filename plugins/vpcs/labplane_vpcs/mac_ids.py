@@ -2,6 +2,7 @@
 
 import socket
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from labplane import Conflict
@@ -30,9 +31,14 @@ class MacIds:
         self._of_project: dict[str, int] = {}
         self._leased_times: list[int] = []  # the ids that are leased at least once, at least twice, and so on
 
-    def lease(self, project_id: str) -> int:
-        """A MAC id for a VPCS of that project. Raises Conflict when the project has all of them."""
+    def lease(self, project_id: str, kept: Iterable[int] = ()) -> int:
+        """A MAC id for a VPCS of that project. Raises Conflict when the project has all of them.
+
+        kept: ids that are the project's although they are not leased yet.
+        """
         own = self._of_project.get(project_id, 0)
+        for mac_id in kept:
+            own |= 1 << (mac_id - self._first) % MAC_IDS
         if own == ALL:
             raise Conflict(
                 f"The project has {MAC_IDS} VPCS, which is all that their MAC addresses allow; delete one first."
@@ -47,9 +53,10 @@ class MacIds:
         self._lease(project_id, lowest)
         return (self._first + lowest.bit_length() - 1) % MAC_IDS
 
-    def again(self, project_id: str, mac_id: int | None, *, shared: bool) -> int:
+    def again(self, project_id: str, mac_id: int | None, kept: Iterable[int] = (), *, shared: bool) -> int:
         """The MAC id that a VPCS of that project had, or another one if it had none or another project has it now.
 
+        kept:   those of all its VPCS, which may not be back yet.
         shared: leave it to both projects. Raises Conflict as `lease` does.
         """
         if mac_id is not None:
@@ -58,7 +65,7 @@ class MacIds:
             if not self._of_project.get(project_id, 0) & bit and (shared or not taken):
                 self._lease(project_id, bit)
                 return mac_id
-        return self.lease(project_id)
+        return self.lease(project_id, kept)
 
     def _lease(self, project_id: str, bit: int) -> None:
         times = next((n for n, leased in enumerate(self._leased_times) if not leased & bit), len(self._leased_times))

@@ -109,3 +109,11 @@ def test_a_vm_that_fails_to_be_created_keeps_no_number(tmp_path: Path) -> None:
         for _ in range(255):
             server.vm(project)
         assert server.http.post(f"{project}/vpcs/vms", json={"name": "PC"}).status_code == 409
+
+
+def test_what_replaces_a_taken_id_is_none_that_a_vpcs_of_the_project_still_waits_for() -> None:
+    """A closed project had 10 and 11, and another one has got 10 meanwhile."""
+    ids = MacIds(10)
+    assert ids.lease("other") == 10
+    assert ids.again("reopened", 10, [10, 11], shared=False) == 12
+    assert ids.again("reopened", 11, [10, 11], shared=False) == 11
