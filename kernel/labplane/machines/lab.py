@@ -253,6 +253,7 @@ async def _remove(vm: VM, stays: bool) -> None:
         if not vm.gone and stays:
             await leave_to_next(vm)
         elif not vm.gone:
+            records.note_ports_back(vm)
             await lifecycle.remove(vm, "close")
 
 

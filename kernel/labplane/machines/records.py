@@ -96,6 +96,12 @@ def adopted(vm: "VM", rport: int) -> "Statement":
     return f"UPDATE port SET project_id = ?, since = NULL {where}", (vm.project_id, UDP, rport)  # noqa: S608
 
 
+def note_ports_back(vm: "VM") -> None:
+    """The ports of the VM, whose project is being closed, are about to come back, and others may lease them at once."""
+    if not vm.lab.ending:
+        vm.lab.state.note(("ports", vm.id), ("DELETE FROM port WHERE vm_id = ?", (vm.id,)))
+
+
 def note_closed(lab: "Lab", project_id: str) -> None:
     """The project is closed: its VMs stay, its ports come back, directories of deleted VMs stay."""
     gone = [(f"DELETE FROM {table} {_OF_PROJECT}", (project_id,)) for table in ("port", "deleted")]  # noqa: S608
