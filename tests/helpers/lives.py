@@ -74,12 +74,12 @@ class Lives:
         self.server.process.wait()
 
     def again(self) -> None:
-        """Start the server anew, after its end."""
-        self._stack.close()
+        """Start the server anew, after its end; what an earlier one has left is left to it."""
+        assert self.server.process.poll() is not None
         self.begin()
 
     def end(self) -> None:
-        """End the server with SIGTERM, if it runs."""
+        """End the server with SIGTERM, if it runs, and all that any of them has left."""
         self._stack.close()
 
     def machines(self) -> dict[str, list[Process]]:

@@ -98,7 +98,7 @@ def _serve(listeners: list[socket.socket], settings: Settings, read: Callable[[]
         log.info("also at %s", other)
     log.info("%s", exposure.describe(settings))
     if (reason := ends_with_us()) is not None:
-        log.warning("%s", reason)
+        log.info("%s", reason)
     log.info("plugins: %s", ", ".join(f"{one.name} ({one.source})" for one in lab.plugins.active) or "none")
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=listeners)
