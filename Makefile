@@ -1,4 +1,4 @@
-.PHONY: help check test docs bench fuzz storm container demo clean
+.PHONY: help check test docs bench fuzz storm crash container demo clean
 
 help:
 	@./run --help
@@ -20,6 +20,9 @@ fuzz:
 
 storm:
 	./run storm
+
+crash:
+	./run crash
 
 container:
 	./run container
