@@ -195,8 +195,10 @@ class Kernel(Lab):
             self.events.close()
             self.supervisor.unwatch()
             if self.leaving:
+                self.engine.leave()
                 self.terminals.leave()
             else:
+                await self.engine.end()
                 await self.terminals.end()
             self.udp.close()
             self.consoles.close()

@@ -29,6 +29,7 @@ class Adoption:
 
     def __init__(self, lab: "Lab") -> None:
         self._terminals = lab.terminals
+        self._engine = lab.engine
         self._runs: dict[str, dict[str, Any]] | None = None
         self._sockets: Mapping[int, set[str]] | None = None
 
@@ -58,6 +59,10 @@ class Adoption:
                     self._terminals.adopt(run).kill()
                 await self._last_exit(run)
         self._runs, self._sockets = {}, None
+        try:
+            await self._engine.end_others()
+        except OSError as error:
+            log.error("What an earlier server has left in its engine cannot be ended: %s", error)
 
     async def _there(self) -> dict[str, dict[str, Any]]:
         if self._runs is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from labplane.emulators.engine import Engine
 from labplane.emulators.terminals import Terminals
 from labplane.emulators.users import User, user_named
 from labplane.errors import NotFound
@@ -43,6 +44,7 @@ class Lab(ABC):
     udp:       UDP ports for links, a `PortPool`.
     consoles:  TCP ports for consoles, a `PortPool`.
     terminals: starts programs on terminals, a `Terminals`.
+    engine:    makes machines that are no programs, an `Engine`.
     user:      the user that emulators run as, None for the server's own.
     events:    the hub of what happens in the lab, an `Events`.
     measures:  how often the lab did what, and how long it took, a `Measures`.
@@ -61,6 +63,7 @@ class Lab(ABC):
         self.consoles = PortPool("console port", *settings.console_range, bind_tcp)
         self.terminals = Terminals(settings.projects_path / ".labplane", settings.console_memory)
         self.user = _emulators_user(settings)
+        self.engine = Engine(settings.projects_path / ".labplane" / "engine", self.user)
         self.events = Events()
         self.measures = Measures()
         self.archive_parts: list[ArchivePart] = []

@@ -1,0 +1,215 @@
+"""`Engine`: the process for machines that are no programs, as the server sees it; `EngineMachine`: one of them."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from labplane.emulators.users import User, give
+from labplane.keeper.client import Keeper
+from labplane.keeper.starting import reap
+
+LINGER = 60.0
+RING = 4096
+READY = b"ready\n"
+MOST_DATA = 64 * 1024
+LOST = -1
+
+
+class EngineMachine:
+    """A machine in the engine, a `Running`. lost: whether it ended because the engine did."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        name: dict[str, Any],
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[int], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        self.returncode: int | None = None
+        self.lost = False
+        self._keeper, self._name = keeper, name
+        self._on_output, self._on_exit, self._complain = on_output, on_exit, complain
+        self._ended = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        """Type `data` at its console."""
+        for at in range(0, len(data), MOST_DATA):
+            self._keeper.tell("write", data[at : at + MOST_DATA], **self._name)
+
+    async def stop(self) -> int:
+        """End it; its returncode."""
+        if self.returncode is None:
+            with suppress(ProcessLookupError, ConnectionError):
+                await self._keeper.ask("end", patience=0, **self._name)
+        await self._ended.wait()
+        assert self.returncode is not None  # noqa: S101 - it has ended
+        return self.returncode
+
+    def leave(self) -> None:
+        """Stay there when the server ends; the next one adopts it."""
+
+    def printed(self, data: bytes) -> None:
+        """Pass on what it printed; for the client."""
+        self._on_output(data)
+
+    def complained(self, text: str) -> None:
+        """Pass on what the engine complains of; for the client."""
+        self._complain(text)
+
+    def ended(self, status: int | None) -> None:
+        """Take note of its end; for the client."""
+        self.lost = status is None
+        self.returncode = LOST if status is None else status
+        self._ended.set()
+        self._on_exit(self.returncode)
+
+
+class Engine:
+    """The engine of `directory`, started when the first machine needs it, as the keeper is.
+
+    user: who it runs as, None for the server's own.
+    """
+
+    def __init__(self, directory: Path | None, user: User | None = None) -> None:
+        self._user = user
+        self._names: set[str] = set()
+        self._keeper = Keeper(directory, lambda place: _start(place, directory is None, user))
+
+    async def spawn(
+        self,
+        machine: str,
+        settings: dict[str, Any],
+        directory: Path,
+        descriptors: Sequence[int] = (),
+        *,
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[int], None],
+        complain: Callable[[str], None] = lambda _: None,
+        name: str,
+        note: Any = None,
+        ring: int = RING,
+    ) -> EngineMachine:
+        """Make a machine in the engine and return once it runs.
+
+        machine:     its class, as ``package.module:Class``; see `labplane_engine`.
+        settings:    what it is called with, in JSON types.
+        directory:   its working directory, of which it gets a descriptor, and which its user may write in.
+        descriptors: what it gets after that; the engine has copies, the caller closes its own.
+        name:        of the run; an earlier one of that name must have ended.
+        ring:        how many bytes of its output the engine remembers.
+
+        Raises OSError when it cannot be made.
+        """
+        run = {"id": name, "generation": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000}
+        made = EngineMachine(self._keeper, run, on_output, on_exit, complain)
+        members = {"machine": machine, "settings": settings, "note": note, "ring": ring, "read": True}
+        if self._user is not None:
+            await asyncio.to_thread(give, directory, self._user)
+        place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        starting = asyncio.ensure_future(self._start(made, run, members, [place, *descriptors]))
+        starting.add_done_callback(lambda _: os.close(place))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                await starting
+                await made.stop()
+            raise
+        return made
+
+    async def _start(
+        self, made: EngineMachine, run: dict[str, Any], members: dict[str, Any], descriptors: Sequence[int]
+    ) -> None:
+        self._keeper.follow(run, made)
+        try:
+            started = await self._keeper.ask("spawn", descriptors=descriptors, **run, **members)
+        except OSError:
+            self._keeper.unfollow(run)
+            raise
+        self._keeper.is_started(started)
+        self._names.add(run["id"])
+
+    async def adopt(
+        self,
+        name: str,
+        *,
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[int], None],
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> EngineMachine | None:
+        """The machine of that name that an earlier server has left; first comes what is remembered of its output.
+
+        None when there is none that runs. Raises OSError.
+        """
+        run = next((run for run in await self._runs() if run["id"] == name and run["status"] is None), None)
+        if run is None:
+            return None
+        known = {"id": run["id"], "generation": run["generation"]}
+        machine = EngineMachine(self._keeper, known, on_output, on_exit, complain)
+        self._keeper.follow(run, machine, run["begin"])
+        self._names.add(name)
+        await self._keeper.ask("read", **known, **{"from": run["begin"]})
+        return machine
+
+    async def end_others(self) -> None:
+        """End what an earlier server has left and nobody has adopted. Raises OSError."""
+        for run in await self._runs():
+            if run["id"] not in self._names:
+                name = {"id": run["id"], "generation": run["generation"]}
+                if run["status"] is None:
+                    await self._keeper.ask("end", patience=0, **name)
+                await self._keeper.ask("forget", **name)
+
+    async def _runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self._keeper.ask("list"))["runs"] if await self._keeper.find() else []
+        return found
+
+    def leave(self) -> None:
+        """Leave the engine, with all that runs there, to the next server."""
+        self._keeper.close()
+
+    async def status(self) -> dict[str, Any]:
+        """What the engine says of itself: runs, rss in bytes, cpu in seconds. It is started when it is not there."""
+        return await self._keeper.ask("status")
+
+    async def end(self) -> None:
+        """End the engine and all its machines."""
+        await self._keeper.quit()
+
+
+def _start(directory: Path, bound: bool, user: User | None) -> int:
+    """Start the engine of `directory`, which is made when missing, and wait until it is ready; its pid.
+
+    Raises OSError when it does not start: ChildProcessError with its last words.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    log = os.open(directory / "log", flags, 0o600)
+    ready, said = os.pipe2(os.O_CLOEXEC)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    identity = [str(number) for number in ((-1, -1) if user is None else (user.uid, user.gid))]
+    linger = 0 if bound else LINGER
+    program = ["-I", "-m", "labplane_engine", str(directory.absolute()), str(linger), str(int(bound)), *identity]
+    files = ((os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, log, 2))
+    try:
+        try:
+            pid = os.posix_spawn(sys.executable, [sys.executable, *program], {}, file_actions=files, setsid=True)
+        finally:
+            for descriptor in (null, said, log):
+                os.close(descriptor)
+        with open(ready, "rb", closefd=False) as pipe:
+            word = pipe.readline()
+    finally:
+        os.close(ready)
+    if word != READY:
+        reap(pid, wait=True)
+        with (directory / "log").open(errors="replace") as file:
+            words = file.read().strip().rsplit("\n", 1)[-1]
+        raise ChildProcessError(f"The engine of {directory} does not start: {words or 'it says nothing'}")
+    return pid

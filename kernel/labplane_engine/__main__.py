@@ -1,0 +1,73 @@
+"""The program: ``python -I -m labplane_engine DIRECTORY LINGER BOUND UID GID``.
+
+DIRECTORY: has its socket and its lock. LINGER: seconds that it stays when nobody needs it. BOUND: 1 when it ends with
+the last server. UID, GID: of the user that it becomes, -1 for no other. It says "ready" when its socket is there.
+"""
+
+import asyncio
+import fcntl
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from labplane_engine.engine import Engine
+
+BACKLOG = 64
+
+
+def listening(directory: str) -> socket.socket:
+    """The socket in `directory`, which no other engine has. Raises OSError."""
+    at = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=at)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    listener = socket.socket(socket.AF_UNIX)
+    with suppress(FileNotFoundError):
+        os.unlink("socket", dir_fd=at)
+    listener.bind(f"/proc/self/fd/{at}/socket")
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def become(uid: int, gid: int) -> None:
+    """Be another user, for good."""
+    if uid >= 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+
+
+async def serve(listener: socket.socket, directory: str, linger: float, bound: bool) -> None:
+    engine = Engine(listener, directory, linger, bound)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.quit)
+    os.write(1, b"ready\n")
+    os.dup2(0, 1)  # which is /dev/null
+    await engine.done.wait()
+
+
+def main() -> None:
+    directory, linger, bound, uid, gid = sys.argv[1:]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    listener = listening(directory)
+    become(int(uid), int(gid))
+    os.chdir("/")
+    with suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        asyncio.run(serve(listener, directory, float(linger), bound == "1"))
+    finally:
+        with suppress(OSError):
+            Path(directory, "socket").unlink()
+
+
+if __name__ == "__main__":
+    main()
