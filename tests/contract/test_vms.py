@@ -13,7 +13,7 @@ from machines import create, script_file, show, vms
 from support import Server, Viewer, free_range, running
 
 REQUIRED = {"name", "vm_id", "console", "project_id", "startup_script", "startup_script_path"}
-OPTIONAL = {"status", "vm_directory", "command_line"}
+OPTIONAL = {"status", "vm_directory", "command_line", "engine"}
 
 
 # Create, show, list

@@ -183,12 +183,9 @@ class Host4:
             if len(packet.body) >= icmp.HEADER and is_intact(packet.body):
                 host.tell(packet, packet.time)
         elif head.protocol == tcp.PROTOCOL:
-            segment = tcp.parse(packet.body, head.source, head.target)
-            if segment is None:
-                return
-            if (tcp.PROTOCOL, segment.target) in host.claims:
+            if (tcp.PROTOCOL, int.from_bytes(packet.body[2:4], "big")) in host.claims:
                 host.tell(packet, packet.time)
-            else:
+            elif (segment := tcp.parse(packet.body, head.source, head.target)) is not None:
                 self._answering.segment(packet, segment)
         else:
             self._error(frame, head, icmp.UNREACHABLE, icmp.PROTOCOL_UNREACHABLE)

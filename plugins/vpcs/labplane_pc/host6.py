@@ -260,12 +260,9 @@ class Host6:
                 (check,) = struct.unpack_from("!H", heard.body, 6)
                 self._answering.datagram(heard, datagram, check << 32 | int(heard.time * 50))
         elif heard.protocol == tcp.PROTOCOL:
-            segment = tcp.parse(heard.body, heard.source, heard.target)
-            if segment is None:
-                return
-            if (tcp.PROTOCOL, segment.target) in host.claims:
+            if (tcp.PROTOCOL, int.from_bytes(heard.body[2:4], "big")) in host.claims:
                 host.tell(heard, heard.time)
-            else:
+            elif (segment := tcp.parse(heard.body, heard.source, heard.target)) is not None:
                 self._answering.segment(heard, segment)
         elif heard.protocol != ipv6.NO_NEXT:
             self._error(frame, packet, icmpv6.PARAMETER_PROBLEM, icmpv6.UNRECOGNISED_HEADER, 6)

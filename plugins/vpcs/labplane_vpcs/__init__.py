@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from labplane import Driver, Plugin, Schema, hook
-from labplane_vpcs.driver import VPCSDriver
+from labplane_vpcs.driver import ENGINES, VPCSDriver
 
 __all__ = ["VPCS"]
 
 
 class VPCS(Plugin):
     settings: ClassVar[Mapping[str, Schema]] = {
+        "engine": {"enum": [*ENGINES], "default": "vpcs"},
         "program": {"type": "string", "minLength": 1, "default": "vpcs"},
         "script_max_bytes": {"type": "integer", "minimum": 1024, "default": 1024 * 1024},
     }

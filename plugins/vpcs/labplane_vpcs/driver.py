@@ -1,4 +1,4 @@
-"""The driver: how a VPCS is created, linked, started and shown."""
+"""The driver: how a VPCS is created, linked, started and shown, whichever engine it has."""
 
 import asyncio
 import os
@@ -22,8 +22,9 @@ from labplane import (
     resolve_rhost,
 )
 from labplane_vpcs import script
+from labplane_vpcs.built_in import BuiltIn
 from labplane_vpcs.launches import Launches
-from labplane_vpcs.mac_ids import MacIds, first_id
+from labplane_vpcs.mac_ids import MAC_IDS, MacIds, first_id
 from labplane_vpcs.program import Program, Programs
 from labplane_vpcs.relay import Binding, Overtaken, Relays
 from labplane_vpcs.sockets import has_udp_port, open_files
@@ -33,13 +34,22 @@ LAUNCHES_AT_ONCE = 2 * (os.cpu_count() or 1)
 PORT = (0, 0)
 MAC_ID = "mac_id "  # before the number in a key of the store, so that a project has each once
 TUN = Path("/dev/net/tun")
+PROGRAM, BUILT_IN, AUTO = "vpcs", "builtin", "auto"
+ENGINES = (AUTO, PROGRAM, BUILT_IN)
 
 
 class VPCSDriver(ProcessDriver):
-    """The driver of VPCS (sections 7 and 11 of docs/api.md)."""
+    """The driver of VPCS (sections 7 and 11 of docs/api.md): the program, or the built-in PC in its place.
+
+    The property ``engine`` says which; "auto" is what the plugin's setting of that name says, and "auto" there is the
+    built-in one.
+    """
 
     kind = "vpcs"
-    properties: ClassVar[Mapping[str, Schema]] = {"startup_script": {"type": ["string", "null"]}}
+    properties: ClassVar[Mapping[str, Schema]] = {
+        "startup_script": {"type": ["string", "null"]},
+        "engine": {"type": "string", "enum": [*ENGINES], "default": AUTO},
+    }
     readonly: ClassVar[Mapping[str, Schema]] = {
         **ProcessDriver.readonly,
         "startup_script_path": {"type": ["string", "null"]},
@@ -60,11 +70,17 @@ class VPCSDriver(ProcessDriver):
         self._relays = Relays(lab)
         self._mac_ids = MacIds(first_id(lab.settings.projects_path))
         self._launches = Launches(LAUNCHES_AT_ONCE, self._relays.rank)
+        self._built_in = BuiltIn(lab)
+
+    def _is_built_in(self, settings: Mapping[str, Any]) -> bool:
+        engine = settings.get("engine", AUTO)
+        chosen: str = self._config["engine"] if engine == AUTO else engine
+        return chosen != PROGRAM
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
         fresh = "mac_id" not in vm.data
         if fresh:
-            vm.data["mac_id"] = self._mac_ids.lease(vm.project_id)
+            vm.data["mac_id"] = self._mac_ids.lease(vm.project_id, own=self._is_built_in(changes))
         name = changes.get("name", vm.name)
         try:
             if fresh:
@@ -107,14 +123,27 @@ class VPCSDriver(ProcessDriver):
         }
 
     async def check(self) -> None:
-        self._program = await self._programs.find(self._config["program"])
+        if not self._is_built_in({}):
+            self._program = await self._programs.find(self._config["program"])
 
     async def prepare(self, vm: VM) -> None:
-        program = self._program  # as `check` has just found it
         nio = vm.nios.get(PORT)
         if nio is None:
             raise Conflict(f"{vm} is not linked to anything; POST an NIO to its adapters/0/ports/0/nio first.")
         text = await asyncio.to_thread(script.make_ready, vm.dir, self._most) if script.exists(vm.dir) else None
+        vm.data["is_built_in"] = self._is_built_in(vm.settings)
+        if vm.data["is_built_in"]:
+            vm.data["command_line"] = await self._built_in.command_line(vm, nio)
+        else:
+            await self._prepare_program(vm, nio, text)
+
+    async def _prepare_program(self, vm: VM, nio: Mapping[str, Any], text: str | None) -> None:
+        program = self._program = await self._programs.find(self._config["program"])
+        if vm.data["mac_id"] > MAC_IDS:
+            raise Conflict(
+                f"{vm} has a MAC address that only the built-in engine can give it; make it anew with the engine "
+                f"{PROGRAM!r}, in a project with fewer than {MAC_IDS} of them."
+            )
         if program.runs_commands and not self.is_confined and "!" in (text or ""):
             raise Conflict(
                 f"The startup script of {vm} has a '!', which VPCS {program.version} would run as a command here, for "
@@ -155,6 +184,13 @@ class VPCSDriver(ProcessDriver):
             self._relays.finish(relay)
 
     async def launch(self, vm: VM, session: Session) -> None:
+        if vm.data["is_built_in"]:
+            await self._built_in.launch(vm, session, vm.nios[PORT])
+            vm.command_line = vm.data["command_line"]
+        else:
+            await self._launch_program(vm, session)
+
+    async def _launch_program(self, vm: VM, session: Session) -> None:
         lport: int | None = vm.data["lport"]
         async with self._launches.slot(lport), self._relays.binding(lport) as binding:
             relay = await self._relays.expect(lport) if vm.data["has_relay"] else None

@@ -1,5 +1,6 @@
 """The last byte of each VPCS's MAC address, its MAC id: one for each in the server, as long as there are enough."""
 
+import heapq
 import socket
 import zlib
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from labplane import Conflict
 
 MAC_IDS = 255
 ALL = (1 << MAC_IDS) - 1
+FIRST_BEYOND = 256
 
 
 def first_id(projects: Path) -> int:
@@ -22,6 +24,8 @@ class MacIds:
     A VPCS gets the next id that no other one of the server has. When all are leased, it gets one of those that the
     fewest have, none of them in its own project.
 
+    One that runs in the built-in engine may have an id of its own: when all those are leased, it gets one from 256 on.
+
     first: the id that is leased first; from there they go up, and on from 0.
     """
 
@@ -29,15 +33,28 @@ class MacIds:
         self._first = first
         # In these masks bit n stands for the id `first` + n, modulo 255.
         self._of_project: dict[str, int] = {}
+        self._beyond: set[int] = set()
+        self._freed: list[int] = []  # a heap of those beyond that were given back
         self._leased_times: list[int] = []  # the ids that are leased at least once, at least twice, and so on
 
-    def lease(self, project_id: str, kept: Iterable[int] = ()) -> int:
+    def lease(self, project_id: str, kept: Iterable[int] = (), *, own: bool = False) -> int:
         """A MAC id for a VPCS of that project. Raises Conflict when the project has all of them.
 
         kept: ids that are the project's although they are not leased yet.
+        own:  whether it has to be one that no other has, of those beyond when there is none of the first.
         """
+        if own and self._leased_times[:1] == [ALL]:
+            return self._lease_beyond()
+        return self._lease_shared(project_id, kept)
+
+    def _lease_beyond(self) -> int:
+        mac_id = heapq.heappop(self._freed) if self._freed else FIRST_BEYOND + len(self._beyond)
+        self._beyond.add(mac_id)
+        return mac_id
+
+    def _lease_shared(self, project_id: str, kept: Iterable[int]) -> int:
         own = self._of_project.get(project_id, 0)
-        for mac_id in kept:
+        for mac_id in (one for one in kept if one < FIRST_BEYOND):
             own |= 1 << (mac_id - self._first) % MAC_IDS
         if own == ALL:
             raise Conflict(
@@ -76,6 +93,10 @@ class MacIds:
 
     def release(self, project_id: str, mac_id: int) -> None:
         """Give back what `lease` gave."""
+        if mac_id >= FIRST_BEYOND:
+            self._beyond.remove(mac_id)
+            heapq.heappush(self._freed, mac_id)
+            return
         bit = 1 << (mac_id - self._first) % MAC_IDS
         left = self._of_project.pop(project_id) & ~bit
         if left:

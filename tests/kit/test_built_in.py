@@ -1,0 +1,11 @@
+"""The built-in PC is held to what every driver is held to."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from labplane.testing import DriverTests
+
+
+class TestBuiltIn(DriverTests):
+    kind = "vpcs"
+    settings: ClassVar[Mapping[str, str]] = {"engine": "builtin"}
