@@ -21,7 +21,11 @@ LOST = -1
 
 
 class EngineMachine:
-    """A machine in the engine, a `Running`. lost: whether it ended because the engine did."""
+    """A machine in the engine, a `Running`.
+
+    note: as it was given to `spawn`.
+    lost: whether it ended because the engine did.
+    """
 
     def __init__(
         self,
@@ -30,7 +34,9 @@ class EngineMachine:
         on_output: Callable[[bytes], None],
         on_exit: Callable[[int], None],
         complain: Callable[[str], None],
+        note: Any,
     ) -> None:
+        self.note = note
         self.returncode: int | None = None
         self.lost = False
         self._keeper, self._name = keeper, name
@@ -107,7 +113,7 @@ class Engine:
         Raises OSError when it cannot be made.
         """
         run = {"id": name, "generation": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000}
-        made = EngineMachine(self._keeper, run, on_output, on_exit, complain)
+        made = EngineMachine(self._keeper, run, on_output, on_exit, complain, note)
         members = {"machine": machine, "settings": settings, "note": note, "ring": ring, "read": True}
         if self._user is not None:
             await asyncio.to_thread(give, directory, self._user)
@@ -151,7 +157,7 @@ class Engine:
         if run is None:
             return None
         known = {"id": run["id"], "generation": run["generation"]}
-        machine = EngineMachine(self._keeper, known, on_output, on_exit, complain)
+        machine = EngineMachine(self._keeper, known, on_output, on_exit, complain, run["note"])
         self._keeper.follow(run, machine, run["begin"])
         self._names.add(name)
         await self._keeper.ask("read", **known, **{"from": run["begin"]})

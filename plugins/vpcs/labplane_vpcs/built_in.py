@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from labplane import VM, Conflict, Lab, Session, Unavailable, open_udp, resolve_rhost
+from labplane import VM, Conflict, ConsoleDriver, Lab, Session, Unavailable, open_udp, resolve_rhost
 
 MACHINE = "labplane_pc.machine:Machine"
 FIRST_MAC = 0x005079666800
@@ -54,13 +54,35 @@ class BuiltIn:
                 on_exit=session.ended,
                 complain=lambda sentence: vm.tell("error", f"{vm}: {sentence}"),
                 name=vm.id,
-                note={"kind": "vpcs", "project_id": vm.project_id, "name": vm.name},
+                note={"kind": "vpcs", "project_id": vm.project_id, "command_line": vm.data["command_line"]},
             )
         except OSError as error:
             raise Unavailable(f"{vm} cannot be started: {error.strerror or error}") from None
         finally:
             os.close(end)
         session.run(machine)
+
+    async def recover(self, vm: VM, driver: ConsoleDriver) -> None:
+        """Take over the PC of `vm` that an earlier server has left, if it runs: the same PC, at the same console."""
+        session = driver.new_session(vm)
+        try:
+            machine = await self._lab.engine.adopt(
+                vm.id,
+                on_output=session.printed,
+                on_exit=session.ended,
+                complain=lambda sentence: vm.tell("error", f"{vm}: {sentence}"),
+            )
+        except OSError as error:
+            raise Unavailable(f"{vm} cannot be taken over: {error.strerror or error}") from None
+        if machine is None:
+            return
+        vm.session = session
+        session.run(machine)
+        vm.command_line = machine.note["command_line"]
+        try:
+            await driver.open_console(vm, session)
+        except Conflict as error:
+            vm.tell("error", f"{vm} runs on, but without its console: {error}")
 
 
 def _open_tap(vm: VM, device: str) -> int:

@@ -178,6 +178,10 @@ class VPCSDriver(ProcessDriver):
             except Overtaken:
                 continue
 
+    async def recover(self, vm: VM) -> None:
+        if vm.session is None:
+            await self._built_in.recover(vm, self)
+
     async def stop(self, vm: VM) -> None:
         await super().stop(vm)
         if (relay := vm.data.pop("relay", None)) is not None:

@@ -1,6 +1,5 @@
 """The last byte of each VPCS's MAC address, its MAC id: one for each in the server, as long as there are enough."""
 
-import heapq
 import socket
 import zlib
 from collections.abc import Iterable
@@ -34,7 +33,7 @@ class MacIds:
         # In these masks bit n stands for the id `first` + n, modulo 255.
         self._of_project: dict[str, int] = {}
         self._beyond: set[int] = set()
-        self._freed: list[int] = []  # a heap of those beyond that were given back
+        self._next_beyond = FIRST_BEYOND  # none below it is free
         self._leased_times: list[int] = []  # the ids that are leased at least once, at least twice, and so on
 
     def lease(self, project_id: str, kept: Iterable[int] = (), *, own: bool = False) -> int:
@@ -44,11 +43,15 @@ class MacIds:
         own:  whether it has to be one that no other has, of those beyond when there is none of the first.
         """
         if own and self._leased_times[:1] == [ALL]:
-            return self._lease_beyond()
+            return self._lease_beyond(kept)
         return self._lease_shared(project_id, kept)
 
-    def _lease_beyond(self) -> int:
-        mac_id = heapq.heappop(self._freed) if self._freed else FIRST_BEYOND + len(self._beyond)
+    def _lease_beyond(self, kept: Iterable[int]) -> int:
+        while self._next_beyond in self._beyond:
+            self._next_beyond += 1
+        mac_id, passed_over = self._next_beyond, {*kept, *self._beyond}
+        while mac_id in passed_over:
+            mac_id += 1
         self._beyond.add(mac_id)
         return mac_id
 
@@ -76,6 +79,11 @@ class MacIds:
         kept:   those of all its VPCS, which may not be back yet.
         shared: leave it to both projects. Raises Conflict as `lease` does.
         """
+        if mac_id is not None and mac_id >= FIRST_BEYOND:
+            if mac_id in self._beyond:
+                return self._lease_beyond(kept)
+            self._beyond.add(mac_id)
+            return mac_id
         if mac_id is not None:
             bit = 1 << (mac_id - self._first) % MAC_IDS
             taken = bool(self._leased_times) and self._leased_times[0] & bit
@@ -95,7 +103,7 @@ class MacIds:
         """Give back what `lease` gave."""
         if mac_id >= FIRST_BEYOND:
             self._beyond.remove(mac_id)
-            heapq.heappush(self._freed, mac_id)
+            self._next_beyond = min(self._next_beyond, mac_id)
             return
         bit = 1 << (mac_id - self._first) % MAC_IDS
         left = self._of_project.pop(project_id) & ~bit

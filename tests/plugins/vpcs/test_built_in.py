@@ -179,6 +179,26 @@ def test_no_engine_is_left_when_its_server_ends(tmp_path: Path) -> None:
     until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the engine")
 
 
+def test_built_in_pcs_outlive_their_server_and_the_next_one_takes_them_over(tmp_path: Path) -> None:
+    with running(tmp_path / "projects") as server:
+        vms = pair(server, server.project(name="kept"), BUILT_IN, BUILT_IN)
+        with at(server, vms[0]) as one, at(server, vms[1]) as two:
+            answer(one, "ip 10.0.0.1/24")
+            answer(two, "ip 10.0.0.2/24")
+        pid, before = engine_pid(server), shown(server.http.get(vms[0]))
+        server.stop(signal.SIGKILL)
+        consoles, udp = ("{}-{}".format(*ends) for ends in (server.consoles, server.udp))
+        with running(tmp_path / "projects", consoles=consoles, udp=udp) as again:
+            after = shown(again.http.get(vms[0]))
+            assert engine_pid(again) == pid
+            for name in ("status", "console", "command_line", "engine"):
+                assert after[name] == before[name], name
+            with at(again, vms[0]) as one:
+                assert b"84 bytes from 10.0.0.2 icmp_seq=1" in answer(one, "ping 10.0.0.2 -c 1")
+            nothing(again.http.post(f"{vms[0]}/stop"))
+            nothing(again.http.post(f"{vms[0]}/start"))
+
+
 def test_three_built_in_pcs_meet_at_a_switch(server: Server, project: str) -> None:
     switch = server.vm(project, "SW", kind="switch", ports=3)
     vms = [server.vm(project, f"PC{number}", engine=BUILT_IN) for number in range(1, 4)]
