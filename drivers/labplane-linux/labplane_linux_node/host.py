@@ -1,0 +1,165 @@
+"""What is done on the host's side to make a node: its user, its namespaces and its network cards."""
+
+import array
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from labplane_linux_node import kernel
+
+HOME = "home"
+NAMESPACES = (
+    kernel.CLONE_NEWUSER
+    | kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNET
+    | kernel.CLONE_NEWUTS
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWCGROUP
+)
+STEPS = 4096  # bytes of a sentence between processes
+
+
+Run = Callable[[Callable[[], None]], None]
+
+
+def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket], run: Run) -> tuple[int, list[int]]:
+    """A node that runs: the pid of the process whose end ends it, and a descriptor of each of its cards.
+
+    keep_out: sockets that the node does not get.
+    run:      what the node's process 1 does until its end, in its home; it calls what it is given when it is up.
+
+    A server of root makes the node's root a user of its own, who owns nothing else on this host. Raises Failed.
+    """
+    Path(HOME).mkdir(exist_ok=True)
+    if (user := config["user"]) is not None and os.getuid() == 0:
+        _give(HOME, user)
+    else:
+        user = None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        for one in keep_out:
+            one.close()
+        _be_between(theirs, user, run)
+    theirs.close()
+    try:
+        _hear(ours)  # the namespaces are there
+        taps = _in_namespaces(pid, config["macs"], is_root=user is not None)
+        ours.send(b"go")
+        _hear(ours)  # the node is up
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        ours.close()
+    return pid, taps
+
+
+def _hear(line: socket.socket) -> None:
+    said = line.recv(STEPS)
+    if said != b"done":
+        raise kernel.Failed(said.decode(errors="replace") or "The node ended while it was made.")
+
+
+def _be_between(line: socket.socket, user: int | None, run: Run) -> NoReturn:
+    """Be the process that has the namespaces, and whose child is process 1 in them."""
+    try:
+        os.chdir(HOME)
+        if user is not None:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self/uid_map is root's
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        uid, gid = os.getuid(), os.getgid()
+        try:
+            kernel.unshare(NAMESPACES)
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        except OSError as error:
+            raise kernel.Failed(
+                f"This system lets no user {uid} have user namespaces: {error.strerror}. See sysctl "
+                "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+                "kernel.apparmor_restrict_unprivileged_userns."
+            ) from None
+        line.send(b"done")
+        if line.recv(STEPS) != b"go":
+            os._exit(1)
+        child = os.fork()
+        if child == 0:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            _be_first(line, run)
+        line.close()
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # all of its namespace end with it
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    except BaseException as error:
+        line.send(_sentence(error))
+        os._exit(1)
+
+
+def _be_first(line: socket.socket, run: Run) -> NoReturn:
+    try:
+        run(lambda: _tell_up(line))
+    except BaseException as error:
+        if line.fileno() >= 0:
+            line.send(_sentence(error))
+        os._exit(1)
+    os._exit(0)
+
+
+def _tell_up(line: socket.socket) -> None:
+    line.send(b"done")
+    line.close()
+
+
+def _sentence(error: BaseException) -> bytes:
+    if isinstance(error, kernel.Failed):
+        return str(error).encode()[:STEPS]
+    return f"The node could not be made: {error}.".encode()[:STEPS]
+
+
+def _in_namespaces(pid: int, macs: list[str], *, is_root: bool) -> list[int]:
+    """The cards, opened by the host's user in the node's network: /dev/net/tun may be root's alone."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    helper = os.fork()
+    if helper == 0:
+        try:
+            if not is_root:
+                kernel.enter(f"/proc/{pid}/ns/user", kernel.CLONE_NEWUSER)
+            kernel.enter(f"/proc/{pid}/ns/net", kernel.CLONE_NEWNET)
+            kernel.bring_up("lo")
+            for number, mac in enumerate(macs):
+                tap = kernel.open_tap(f"eth{number}", mac)
+                theirs.sendmsg([b"done"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [tap]))])
+                os.close(tap)
+        except BaseException as error:
+            theirs.send(f"The node can have no network cards: {error}. It needs /dev/net/tun.".encode())
+            os._exit(1)
+        os._exit(0)
+    theirs.close()
+    try:
+        taps = []
+        for _ in macs:
+            said, descriptors, _, _ = socket.recv_fds(ours, STEPS, 1)
+            if said != b"done":
+                raise kernel.Failed(said.decode(errors="replace"))
+            taps += descriptors
+        return taps
+    finally:
+        ours.close()
+        os.waitpid(helper, 0)
+
+
+def _give(path: str, user: int) -> None:
+    os.lchown(path, user, user)
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            os.lchown(os.path.join(folder, name), user, user)

@@ -1,0 +1,202 @@
+"""The node from inside, as process 1 of its namespaces: its files, its startup script, FRR, and a shell for ever."""
+
+import fcntl
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from labplane_linux_node import filters, kernel
+
+ROOT = "/tmp"  # where the new root is put together, in a mount namespace of our own
+SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+READ = ("ld.so.cache", "alternatives", "protocols", "services", "iproute2", "terminfo")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+HIDDEN = ("usr/local", "usr/src")
+FRR = Path("/usr/lib/frr")
+BASIC = ("zebra", "staticd")
+WORDS = {  # in a configuration, for which a daemon has to run
+    "ospfd": r"router ospf\b|ip ospf ",
+    "ospf6d": r"router ospf6|ipv6 ospf6 ",
+    "bgpd": r"router bgp ",
+    "ripd": r"router rip\b",
+    "ripngd": r"router ripng",
+    "isisd": r"router isis ",
+    "eigrpd": r"router eigrp ",
+    "babeld": r"router babel",
+    "bfdd": r"bfd\b",
+    "pimd": r"ip pim\b",
+    "ldpd": r"mpls ldp",
+    "vrrpd": r"vrrp ",
+}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr"
+MOST_PROCESSES = 512
+TOO_SOON, TOO_OFTEN = 1.0, 5
+USERS = "root:x:0:0::/root:/bin/sh\nfrr:x:0:0::/:/bin/false\n"
+GROUPS = "root:x:0:\nfrr:x:0:\nfrrvty:x:0:\ntty:x:5:\n"
+
+
+def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
+    """Be process 1, in the directory that is the node's home, until its shell ends again and again.
+
+    up: called when the node has its files and nothing of the host's.
+    """
+    os.umask(0o022)
+    _build(config)
+    _confine()
+    up()
+    environment = {"PATH": PATH, "HOME": "/root", "TERM": "vt100", "USER": "root", "LANG": "C.UTF-8"}
+    environment["PS1"] = r"\h:\w# " if Path("/bin/bash").exists() else f"{config['hostname']}# "
+    if config["startup_script"]:
+        _call(["/bin/sh", "/etc/startup.sh"], environment)
+    daemons = wanted(config["frr_conf"], config["daemons"])
+    if daemons:
+        _start_frr(daemons, environment, has_configuration=bool(config["frr_conf"]))
+    _offer_shells(environment)
+
+
+def wanted(configuration: str | None, named: list[str]) -> list[str]:
+    """The daemons of FRR that must run, in the order in which they start."""
+    lines = [line.strip() for line in (configuration or "").splitlines()]
+    found = {name for name, words in WORDS.items() if any(re.match(words, line) for line in lines)} | set(named)
+    return [*BASIC, *sorted(found - set(BASIC))] if found or lines else []
+
+
+def _build(config: Mapping[str, Any]) -> None:
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    safe = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", ROOT, "tmpfs", safe, "size=32m,mode=755")
+    for name in ("usr", "etc", "dev", "dev/pts", "proc", "root", "run", "run/frr", "tmp", "var", "var/log", "old"):
+        Path(ROOT, name).mkdir()
+    os.symlink("/run", f"{ROOT}/var/run")
+    os.symlink("/tmp", f"{ROOT}/var/tmp")
+    _show("/usr", f"{ROOT}/usr")
+    for name in SYSTEM:
+        if os.path.islink(f"/{name}"):
+            os.symlink(os.readlink(f"/{name}"), f"{ROOT}/{name}")
+        elif os.path.isdir(f"/{name}"):
+            Path(ROOT, name).mkdir()
+            _show(f"/{name}", f"{ROOT}/{name}")
+    for name in HIDDEN:
+        if os.path.isdir(f"{ROOT}/{name}"):
+            kernel.mount("tmpfs", f"{ROOT}/{name}", "tmpfs", safe | kernel.MS_RDONLY, "size=4k")
+    for name in READ:
+        _show_if_there(f"/etc/{name}", f"{ROOT}/etc/{name}")
+    for name in DEVICES:
+        Path(ROOT, "dev", name).touch()
+        kernel.mount(f"/dev/{name}", f"{ROOT}/dev/{name}", flags=kernel.MS_BIND)
+    kernel.mount("devpts", f"{ROOT}/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, "newinstance,ptmxmode=666")
+    os.symlink("pts/ptmx", f"{ROOT}/dev/ptmx")
+    for name, place in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        os.symlink(place, f"{ROOT}/dev/{name}")
+    kernel.mount("proc", f"{ROOT}/proc", "proc", safe | kernel.MS_NOEXEC)
+    _write_etc(Path(ROOT, "etc"), config)
+    kernel.mount(".", f"{ROOT}/root", flags=kernel.MS_BIND)  # the home, wherever it is
+    kernel.mount("none", f"{ROOT}/root", flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
+    kernel.pivot_root(ROOT, f"{ROOT}/old")
+    os.chdir("/")
+    kernel.unmount("/old")
+    os.rmdir("/old")
+    socket.sethostname(config["hostname"])
+    os.chdir("/root")
+
+
+def _write_etc(etc: Path, config: Mapping[str, Any]) -> None:
+    name = config["hostname"]
+    texts = {
+        "passwd": USERS,
+        "group": GROUPS,
+        "hostname": f"{name}\n",
+        "hosts": f"127.0.0.1 localhost {name}\n::1 localhost\n",
+        "nsswitch.conf": "hosts: files dns\n",
+        "inputrc": "set enable-bracketed-paste off\n",  # its marks would stand in logs and before prompts
+        "pam.d/other": "auth required pam_permit.so\naccount required pam_permit.so\n",  # vtysh asks
+        "startup.sh": config["startup_script"] or "",
+        "frr/vtysh.conf": "service integrated-vtysh-config\n",
+        "frr/frr.conf": config["frr_conf"] or "",
+    }
+    (etc / "frr").mkdir()
+    (etc / "pam.d").mkdir()
+    for place, text in texts.items():
+        (etc / place).write_text(text)
+
+
+def _show(source: str, target: str) -> None:
+    """Let the node see `source`, and change nothing there."""
+    kernel.mount(source, target, flags=kernel.MS_BIND | kernel.MS_REC)
+    kept = os.statvfs(target).f_flag & (kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    kernel.mount("none", target, flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept)
+
+
+def _show_if_there(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        os.mkdir(target)
+    elif os.path.exists(source):
+        Path(target).touch()
+    else:
+        return
+    _show(source, target)
+
+
+def _confine() -> None:
+    """Give up what no shell and no router needs, and what would lead back to the host's kernel."""
+    for number in filters.CAPABILITIES:
+        with suppress(OSError):  # this kernel does not have it
+            kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # this process was the host's: nobody reads it in /proc
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    resource.setrlimit(resource.RLIMIT_NPROC, (MOST_PROCESSES, MOST_PROCESSES))
+    filters.install()
+
+
+def _start_frr(daemons: list[str], environment: Mapping[str, str], *, has_configuration: bool) -> None:
+    for place in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        path = Path("/proc/sys/net", place)
+        if path.exists():
+            path.write_text("1")
+    for name in daemons:
+        if not (FRR / name).exists():
+            print(f"FRR's {name} is not installed on this server; on Debian: apt-get install frr", flush=True)
+        elif _call([str(FRR / name), "-d", "-A", "127.0.0.1"], environment) != 0:
+            print(f"FRR's {name} did not start.", flush=True)
+    if has_configuration:
+        _call(["/usr/bin/vtysh", "-b"], environment)
+
+
+def _call(command: list[str], environment: Mapping[str, str]) -> int:
+    try:
+        return subprocess.run(command, env=dict(environment), stdin=subprocess.DEVNULL, check=False).returncode
+    except OSError as error:
+        print(f"{command[0]} cannot be executed: {error.strerror}.", flush=True)
+        return -1
+
+
+def _offer_shells(environment: Mapping[str, str]) -> None:
+    """Run a shell on the console, and another one whenever it ends; reap what has lost its parent."""
+    shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
+    too_soon = 0
+    while too_soon < TOO_OFTEN:
+        begun = time.monotonic()
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+                for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_DFL)
+                os.execve(shell, [shell, "-i"], dict(environment))
+            finally:
+                os._exit(127)
+        while os.wait()[0] != pid:
+            pass
+        too_soon = too_soon + 1 if time.monotonic() - begun < TOO_SOON else 0

@@ -1,0 +1,226 @@
+"""Linux nodes over HTTP, as users have them: routers between real PCs, hot links, captures."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import Server, Viewer, running, until
+
+CONVERGES_WITHIN = 60.0
+PROMPT = b":~# "
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("linux") / "projects", "--strict") as server:
+        yield server
+
+
+@pytest.fixture
+def project(server: Server) -> Iterator[str]:
+    """A project of which nothing is left when its test is over."""
+    project = server.project()
+    yield project
+    assert server.http.delete(project).status_code == 204
+    until(lambda: not [name for name in server.processes().values() if "python" not in name], "the end of all nodes")
+
+
+def node(server: Server, project: str, name: str, **settings: Any) -> str:
+    return server.vm(project, name, kind="linux", **settings)
+
+
+def wire(server: Server, project: str, one: tuple[str, int], other: tuple[str, int]) -> list[Mapping[str, Any]]:
+    """Plug a link between two adapters, each of a VM; its two NIOs."""
+    ports = [server.http.post(f"{project}/ports/udp").json()["udp_port"] for _ in range(2)]
+    nios: list[Mapping[str, Any]] = []
+    for (vm, adapter), (lport, rport) in zip((one, other), (ports, ports[::-1]), strict=True):
+        nio = {"type": "nio_udp", "lport": lport, "rport": rport, "rhost": "127.0.0.1"}
+        reply = server.http.post(f"{vm}/adapters/{adapter}/ports/0/nio", json=nio)
+        assert reply.status_code == 201, reply.text
+        nios.append(nio)
+    return nios
+
+
+def start(server: Server, *vms: str) -> None:
+    for vm in vms:
+        reply = server.http.post(f"{vm}/start")
+        assert reply.status_code == 204, reply.text
+
+
+def console(server: Server, vm: str, stack: ExitStack) -> Viewer:
+    return stack.enter_context(Viewer(server.http.get(vm).json()["console"]))
+
+
+def area(*networks: str) -> str:
+    return "router ospf\n" + "".join(f" network {network} area 0\n" for network in networks) + FAST
+
+
+FAST = """interface eth1
+ ip ospf network point-to-point
+ ip ospf hello-interval 1
+ ip ospf dead-interval 4
+"""
+
+
+def repeat(viewer: Viewer, command: str, wanted: bytes) -> None:
+    """Type the command until its output has that."""
+
+    def once() -> bool:
+        viewer.type(command)
+        try:
+            viewer.until(wanted, 3.0)
+        except AssertionError:
+            return False
+        return True
+
+    until(once, f"{wanted!r} from {command}", CONVERGES_WITHIN)
+
+
+def between_pcs(server: Server, project: str, routers: list[str]) -> list[str]:
+    """PC1 and PC2 on eth0 of two routers, which are linked by eth1; all four are started."""
+    pcs = [
+        server.vm(project, f"PC{number}", startup_script=f"ip 10.0.{number}.2/24 10.0.{number}.1\n")
+        for number in (1, 2)
+    ]
+    wire(server, project, (routers[0], 1), (routers[1], 1))
+    for pc, router in zip(pcs, routers, strict=True):
+        wire(server, project, (pc, 0), (router, 0))
+    start(server, *routers, *pcs)
+    return pcs
+
+
+def addresses(number: int) -> str:
+    return f"ip addr add 10.0.{number}.1/24 dev eth0\nip addr add 10.0.9.{number}/24 dev eth1\n"
+
+
+def test_two_pcs_trace_each_other_through_two_ospf_routers(server: Server, project: str) -> None:
+    routers = [
+        node(
+            server,
+            project,
+            f"R{number}",
+            startup_script=addresses(number),
+            frr_conf=area(f"10.0.{number}.0/24", "10.0.9.0/24"),
+        )
+        for number in (1, 2)
+    ]
+    pcs = between_pcs(server, project, routers)
+    with ExitStack() as stack:
+        pc = console(server, pcs[0], stack)
+        repeat(pc, "ping 10.0.2.2 -c 1", b"10.0.2.2 icmp_seq=1 ttl=")
+        pc.type("trace 10.0.2.2 -P 1")
+        for hop in (b"1   10.0.1.1 ", b"2   10.0.9.2 ", b"3   10.0.2.2 "):
+            pc.until(hop)
+        router = console(server, routers[0], stack)
+        router.until(b"R1" + PROMPT)
+        router.type("vtysh -c 'show ip route ospf'")
+        router.until(b"O>* 10.0.2.0/24")
+
+
+def test_two_pcs_reach_each_other_through_two_bgp_routers(server: Server, project: str) -> None:
+    routers = []
+    for number in (1, 2):
+        other = 3 - number
+        bgp = (
+            f"router bgp 6500{number}\n no bgp ebgp-requires-policy\n neighbor 10.0.9.{other} remote-as 6500{other}\n"
+            f" neighbor 10.0.9.{other} timers connect 1\n"
+            f" address-family ipv4 unicast\n  network 10.0.{number}.0/24\n exit-address-family\n"
+        )
+        routers.append(node(server, project, f"R{number}", startup_script=addresses(number), frr_conf=bgp))
+    pcs = between_pcs(server, project, routers)
+    with ExitStack() as stack:
+        pc = console(server, pcs[1], stack)
+        repeat(pc, "ping 10.0.1.2 -c 1", b"10.0.1.2 icmp_seq=1 ttl=")
+
+
+def test_a_link_is_plugged_and_unplugged_while_it_runs_and_the_card_shows_it(server: Server, project: str) -> None:
+    host = node(server, project, "H", adapters=2, startup_script="ip addr add 10.0.0.1/24 dev eth1")
+    pc = server.vm(project, "PC", startup_script="ip 10.0.0.2/24\n")
+    with ExitStack() as stack:
+        start(server, host)
+        viewer = console(server, host, stack)
+        repeat(viewer, "ip -br link show eth1", b"NO-CARRIER")
+        nios = wire(server, project, (host, 1), (pc, 0))
+        start(server, pc)
+        repeat(viewer, "ip -br link show eth1", b",LOWER_UP")
+        repeat(viewer, "ping -c 1 10.0.0.2", b"ttl=64")
+        path = f"{host}/adapters/1/ports/0/nio"
+        assert server.http.post(path, json=nios[0]).status_code == 201, "the same port again"
+        repeat(viewer, "ping -c 1 10.0.0.2", b"ttl=64")
+        assert server.http.delete(path).status_code == 204
+        repeat(viewer, "ip -br link show eth1", b"NO-CARRIER")
+        repeat(viewer, "ip -br link show eth0", b"NO-CARRIER")
+
+
+def test_what_passes_a_port_is_captured(server: Server, project: str) -> None:
+    host = node(server, project, "H", startup_script="ip addr add 10.0.0.1/24 dev eth0")
+    pc = server.vm(project, "PC", startup_script="ip 10.0.0.2/24\n")
+    wire(server, project, (host, 0), (pc, 0))
+    start(server, host, pc)
+    reply = server.http.post(f"{host}/adapters/0/ports/0/start_capture", json={"capture_file_name": "wire.pcap"})
+    assert reply.status_code == 200, reply.text
+    path = Path(reply.json()["pcap_file_path"])
+    with ExitStack() as stack:
+        viewer = console(server, pc, stack)
+        repeat(viewer, "ping 10.0.0.1 -c 1", b"10.0.0.1 icmp_seq=1 ttl=")
+    assert server.http.post(f"{host}/adapters/0/ports/0/stop_capture").status_code == 204
+    frames = packets(path.read_bytes())
+    echoes = [frame[34] for frame in frames if frame[12:14] == b"\x08\x00" and frame[23] == 1]
+    assert {0, 8} <= set(echoes), "request and reply of ICMP"
+
+
+def packets(data: bytes) -> list[bytes]:
+    """The frames of a pcap file."""
+    assert struct.unpack_from("=IHH", data) == (0xA1B2C3D4, 2, 4)
+    assert struct.unpack_from("=I", data, 20) == (1,), "Ethernet"
+    found, at = [], 24
+    while at < len(data):
+        length = struct.unpack_from("=I", data, at + 8)[0]
+        found.append(data[at + 16 : at + 16 + length])
+        at += 16 + length
+    return found
+
+
+def test_a_shell_that_ends_is_begun_anew_and_the_home_stays(server: Server, project: str) -> None:
+    host = node(server, project, "H")
+    start(server, host)
+    with ExitStack() as stack:
+        viewer = console(server, host, stack)
+        viewer.until(b"H" + PROMPT)
+        viewer.type("echo kept > note; sleep 1.1; exit")
+        viewer.until(b"H" + PROMPT)
+        viewer.type("kill -9 1; cat note")
+        viewer.until(b"kept\r\n")
+    assert server.http.get(host).json()["status"] == "started"
+    assert server.http.post(f"{host}/stop").status_code == 204
+    start(server, host)
+    with ExitStack() as stack:
+        viewer = console(server, host, stack)
+        viewer.until(b"H" + PROMPT)
+        viewer.type("cat note")
+        viewer.until(b"kept\r\n")
+
+
+def test_all_of_a_node_ends_with_it(server: Server, project: str) -> None:
+    host = node(server, project, "H", frr_conf="router ospf\n", startup_script="setsid sleep 4242 &")
+    start(server, host)
+    with ExitStack() as stack:
+        console(server, host, stack).until(b"H" + PROMPT)
+    assert asleep() == 1
+    assert server.http.post(f"{host}/stop").status_code == 204
+    assert asleep() == 0
+
+
+def asleep() -> int:
+    """How many processes of this host sleep for 4242 s."""
+    found = 0
+    for process in Path("/proc").iterdir():
+        try:
+            found += process.name.isdigit() and (process / "cmdline").read_bytes() == b"sleep\x004242\x00"
+        except OSError:
+            continue
+    return found
