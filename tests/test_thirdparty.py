@@ -181,6 +181,10 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
 ) -> None:
     assert {name for name, one in reports.items() if one["state"] == "active"} == {
         "labplane files",
+        "labplane labs",
+        "labplane links",
+        "labplane metrics",
+        "labplane images",
         "labplane events",
         "labplane docs",
         "labplane gns3",
@@ -189,6 +193,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
         "labplane server",
         "labplane vpcs",
         "labplane-echo echo",
+        "labplane-linux linux",
         "labplane-switch switch",
     }
     echo = reports["labplane-echo echo"]
