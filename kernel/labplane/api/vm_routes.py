@@ -10,12 +10,13 @@ from starlette.websockets import WebSocket
 
 from labplane.api.route import WEBSOCKET, Request, Route
 from labplane.consoles import websocket as console_socket
+from labplane.consoles.screen import NoDoor, Screen
 from labplane.errors import Conflict, MethodNotAllowed, NotFound
 from labplane.machines import capturing, lifecycle
 from labplane.machines.capturing import can_capture
 from labplane.machines.changes import CHANGE, CHANGES, DEFAULT, LIVE, NULL, ONLY_STOPPED, RESTART, asked
 from labplane.machines.deleted_dirs import DeletedDirs
-from labplane.machines.driver import ConsoleDriver, Driver
+from labplane.machines.driver import CONSOLE_TYPES, ConsoleDriver, Driver, chooses_console
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab
 from labplane.machines.vm import STOPPED, VM
@@ -36,7 +37,7 @@ ASYNC_METHODS = (
     *("check", "configure", "restore", "link", "show", "removed", "connect", "disconnect"),
     *("capture", "end_capture"),
 )
-PLAIN_METHODS = ("adapters", "ports", "normalise", "patience")
+PLAIN_METHODS = ("adapters", "ports", "normalise", "patience", "console_type")
 
 
 class DriverError(ValueError):
@@ -52,7 +53,7 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
         raise DriverError(f"{type(driver).__name__}.kind must be a lower-case word for the URL, not {kind!r}")
     if kind in taken:
         raise DriverError(f"the kind {kind!r} is taken by {type(taken[kind].driver).__module__}")
-    reserved = RESERVED | more_members(driver).keys()
+    reserved = RESERVED | more_members(driver).keys() - {"console_type"}  # which may be a setting, too
     for table in ("properties", "accepts", "readonly", "nios"):
         for name, schema in getattr(driver, table).items():
             if table != "nios" and name in reserved:
@@ -132,7 +133,8 @@ def more_members(driver: Driver) -> Mapping[str, Schema]:
     """The members that the kernel adds to the VM objects of drivers that boot or capture."""
     ready: Mapping[str, Schema] = {"ready": {"type": "boolean"}} if driver.boots else {}
     captures: Schema = {"type": "array", "items": ref("CaptureAtPort")}
-    return {**ready, **({"captures": captures} if can_capture(driver) else {})}
+    screens: Mapping[str, Schema] = {"console_type": {"enum": list(CONSOLE_TYPES)}} if chooses_console(driver) else {}
+    return {**ready, **screens, **({"captures": captures} if can_capture(driver) else {})}
 
 
 def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
@@ -220,7 +222,12 @@ async def _view(request: Request, websocket: WebSocket) -> None:
     if session is None or not session.alive:
         what = "does not run; start it first" if session is not None or vm.status == STOPPED else "has telnet only"
         raise Conflict(f"There is nobody at this console: {vm} {what}.")
-    await console_socket.view(session.console, websocket)
+    if isinstance(session.listener, Screen):
+        await session.listener.view(websocket)
+    elif isinstance(session.listener, NoDoor):
+        raise Conflict(f"{vm} has no console that could be seen: its console_type is none.")
+    else:
+        await console_socket.view(session.console, websocket)
 
 
 async def _act(action: str, request: Request) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from labplane.consoles.console import Console
@@ -15,9 +15,13 @@ class Listener:
 
     address:   host and port where it listens; None while it does not. Of a name with several addresses, the first.
     keepalive: seconds after which an idle viewer is probed.
+    protocol:  makes what serves one viewer; telnet by default.
     """
 
-    def __init__(self, console: Console, keepalive: int = 60) -> None:
+    def __init__(
+        self, console: Console, keepalive: int = 60, protocol: Callable[[], asyncio.Protocol] | None = None
+    ) -> None:
+        self._protocol_of_a_viewer = protocol or self._telnet
         self.address: tuple[str, int] | None = None
         self._console = console
         self._keepalive = keepalive
@@ -50,7 +54,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         sockets = bound((family, place) for family, _, _, _, place in found)
-        servers = [await loop.create_server(self._viewer, sock=one) for one in sockets]
+        servers = [await loop.create_server(self._protocol_of_a_viewer, sock=one) for one in sockets]
         try:
             if self._closed:
                 raise RuntimeError("the console was closed while it began to listen")
@@ -74,7 +78,7 @@ class Listener:
         servers, self._servers = self._servers, []
         await _stop(servers)
 
-    def _viewer(self) -> Telnet:
+    def _telnet(self) -> Telnet:
         return Telnet(self._console, self._keepalive)
 
 

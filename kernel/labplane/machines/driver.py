@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from labplane.consoles.screen import NoDoor, Screen
 from labplane.emulators.session import Session
 from labplane.errors import Conflict, LabError
 from labplane.machines.booting import until_prompt
@@ -13,6 +15,8 @@ from labplane.machines.ports import VMPort, named_by_number
 from labplane.machines.vm import PATIENCE
 from labplane.net.nios import NIO_UDP
 from labplane.validation.schemas import Schema
+
+TELNET, VNC, NONE = CONSOLE_TYPES = ("telnet", "vnc", "none")
 
 if TYPE_CHECKING:
     from labplane.machines.lab import Lab
@@ -123,6 +127,21 @@ class Driver(ABC):
         """
         return {name: vm.settings.get(name) for name in self.properties}
 
+    def console_type(self, vm: "VM") -> str:
+        """What the console of `vm` is: "telnet", "vnc" for a screen, which needs `screen`, or "none".
+
+        VM objects of a driver that defines this have the member ``console_type``. A VM that runs keeps its type.
+        """
+        return TELNET
+
+    async def screen(self, vm: "VM") -> socket.socket:
+        """A connected stream socket at which the machine speaks RFB, for one more viewer of its screen.
+
+        Viewers come to the console's port by VNC, and to its WebSocket with RFB in binary frames, as noVNC does. A path
+        of a socket is not needed: the machine is handed one end of a `socket.socketpair`.
+        """
+        raise Conflict(f"{vm} has no screen.")
+
     def patience(self, vm: "VM") -> float:
         """The seconds that a graceful `stop` of `vm` may take, as far as the setting ``max_patience`` lets it."""
         return PATIENCE
@@ -140,6 +159,12 @@ class Driver(ABC):
 
         The kernel takes ports and console back itself, and forgets what a `Store` has of a VM that is deleted.
         """
+
+
+def chooses_console(driver: Driver) -> bool:
+    """Whether the driver says, by a method, what the consoles of its VMs are."""
+    method = type(driver).console_type
+    return method is not Driver.console_type and callable(method)
 
 
 class ConsoleDriver(Driver):
@@ -221,6 +246,16 @@ class ConsoleDriver(Driver):
             most_viewers=self.lab.settings.max_viewers,
             keepalive=self.lab.settings.keepalive_seconds,
         )
+        kind = vm.console_type
+        if kind == NONE:
+            session.listener = NoDoor(session.console)
+        elif kind == VNC:
+            session.listener = Screen(
+                session.console,
+                lambda: vm.supervised(self.screen(vm)),
+                self.lab.settings.max_viewers,
+                self.lab.settings.keepalive_seconds,
+            )
         if self.boots and self.prompt is not None:
             until_prompt(vm, session.console, self.prompt)
         return session

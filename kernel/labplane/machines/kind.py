@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from labplane.machines.driver import Driver, chooses_console
 from labplane.machines.ports import VMPort
 from labplane.reports import Report
 from labplane.supervision import Supervisor
 
 if TYPE_CHECKING:
-    from labplane.machines.driver import Driver
     from labplane.machines.vm import VM
 
 Result = TypeVar("Result")
@@ -20,12 +20,14 @@ class Kind:
 
     driver: the `Driver`.
     owner:  the report of that plugin.
+    chooses_console: whether it says what the consoles of its VMs are.
     """
 
     def __init__(self, driver: "Driver", owner: Report, supervisor: Supervisor) -> None:
         self.driver = driver
         self.owner = owner
         self._supervisor = supervisor
+        self.chooses_console = chooses_console(driver)
         self._is_told_settings = _takes_two(driver.adapters)
 
     async def call(

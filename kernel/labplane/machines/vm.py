@@ -163,6 +163,16 @@ class VM:
         return self._kind.ports(self)
 
     @property
+    def console_type(self) -> str:
+        """What its console is, as its driver says: "telnet", "vnc" or "none"."""
+        if not self._kind.chooses_console:
+            return "telnet"
+        try:
+            return str(self.run(self.driver.console_type, self))
+        except LabError:
+            return "none"
+
+    @property
     def captures_dir(self) -> Path:
         """The directory of the files to which its ports are captured."""
         return self.lab.project_dir(self.project_id).joinpath("project-files", "captures", self.id)
@@ -297,6 +307,8 @@ class VM:
         }
         if self.console is not None:
             own["console"] = self.console
+        if self._kind.chooses_console:
+            own["console_type"] = self.console_type
         if can_capture(self.driver):
             own["captures"] = [
                 {"adapter": adapter, "port": port, "path": str(path)}
