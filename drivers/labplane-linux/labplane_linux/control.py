@@ -81,6 +81,7 @@ class Control:
             async with asyncio.timeout(ANSWERS_WITHIN):
                 text = await asyncio.get_running_loop().sock_recv(self._line, LONGEST)
         if not text:
+            self._line.close()  # or a late answer would be taken for that to another question
             raise refusal(f"{self._name} does not answer.")
         if (error := json.loads(text).get("error")) is not None:
             raise refusal(f"{self._name}: {error}")

@@ -34,6 +34,8 @@ def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket], run: Run)
 
     A server of root makes the node's root a user of its own, who owns nothing else on this host. Raises Failed.
     """
+    if os.path.islink(HOME):  # its target would be given to the node
+        raise kernel.Failed(f"The directory {HOME!r} of the VM is a link; remove it.")
     Path(HOME).mkdir(exist_ok=True)
     if (user := config["user"]) is not None and os.getuid() == 0:
         _give(HOME, user)

@@ -114,5 +114,5 @@ def test_what_is_asked_above_can_be_answered(shell: tuple[Viewer, dict[str, Any]
         "{ ls /usr/bin/env; cat /proc/1/comm; ls /proc | grep '^1$'; ip -o link | grep -c eth; } 2>&1; echo E''ND"
     )
     output = viewer.until(b"END").decode()
-    lines = [line.strip().removeprefix("$ ") for line in output.splitlines()]
-    assert [lines[-5], *lines[-3:-1]] == ["/usr/bin/env", "1", "4"]
+    lines = {line.strip().removeprefix("$ ") for line in output.splitlines()}
+    assert {"/usr/bin/env", "1", "4"} <= lines, output

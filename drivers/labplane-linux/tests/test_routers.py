@@ -205,6 +205,23 @@ def test_a_shell_that_ends_is_begun_anew_and_the_home_stays(server: Server, proj
         viewer.until(b"kept\r\n")
 
 
+def test_a_home_that_leads_elsewhere_is_refused(server: Server, project: str, tmp_path: Path) -> None:
+    """A server of root would give all that is there to the node."""
+    (tmp_path / "treasure").write_text("gold")
+    owner = (tmp_path / "treasure").stat().st_uid
+    host = node(server, project, "H")
+    start(server, host)
+    assert server.http.post(f"{host}/stop").status_code == 204
+    home = server.projects.resolve() / server.http.get(host).json()["vm_directory"] / "home"
+    home.rmdir()
+    home.symlink_to(tmp_path)
+    reply = server.http.post(f"{host}/start")
+    assert reply.status_code >= 400
+    assert "'home' of the VM is a link" in reply.json()["message"]
+    assert server.http.get(host).json()["status"] == "stopped"
+    assert (tmp_path / "treasure").stat().st_uid == owner
+
+
 def test_all_of_a_node_ends_with_it(server: Server, project: str) -> None:
     host = node(server, project, "H", frr_conf="router ospf\n", startup_script="setsid sleep 4242 &")
     start(server, host)
