@@ -1,10 +1,13 @@
 """The description of a lab, a JSON file in its archive: its VMs with their settings and links (F-8)."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from labplane import Lab, NotFound, Schema
 
 DESCRIPTION = "labplane.json"
+PLACE: Mapping[str, Any] = {"x": None, "y": None, "notes": ""}  # of a node of which nothing is known
 VERSION = 1
 
 _PORT: Schema = {"$ref": "labplane:PortNumber"}
@@ -27,6 +30,7 @@ SCHEMA: Schema = {
                     "name": {"$ref": "labplane:Name"},
                     "console": {"$ref": "labplane:PortNumberOrNull"},
                     "settings": {"type": "object"},
+                    "place": {"type": "object", "description": "x, y and notes, if it has any (K-3)"},
                     "links": {
                         "type": "array",
                         "items": {
@@ -51,6 +55,7 @@ SCHEMA: Schema = {
 async def describe(lab: Lab, project_id: str) -> dict[str, Any]:
     """The description of the project as it is now; it fits SCHEMA."""
     project = await lab.ask("GET", "/v1/projects/{project_id}", project_id=project_id)
+    places = await _places(lab, project_id)
     vms = []
     for vm in lab.vms.of(project_id):
         path = f"/v1/projects/{{project_id}}/{vm.driver.kind}/vms/{{vm_id}}"
@@ -69,6 +74,17 @@ async def describe(lab: Lab, project_id: str) -> dict[str, Any]:
                     {"adapter": adapter, "port": port, "nio": dict(nio)}
                     for (adapter, port), nio in sorted(vm.nios.items())
                 ],
+                **({"place": places[vm.id]} if vm.id in places else {}),
             }
         )
     return {"format": "labplane", "version": VERSION, "name": project["name"], "vms": vms}
+
+
+async def _places(lab: Lab, project_id: str) -> dict[str, Any]:
+    """Where nodes stand and what is noted of them, by their ids, of those of which anything is known."""
+    try:
+        reply = await lab.ask("GET", "/v1/projects/{project_id}/topology", project_id=project_id)
+    except NotFound:  # no plugin here keeps places
+        return {}
+    found = {node["vm_id"]: {name: node[name] for name in PLACE} for node in json.loads(bytes(reply.body))["nodes"]}
+    return {vm_id: place for vm_id, place in found.items() if place != PLACE}

@@ -70,6 +70,11 @@ class Rebuilding:
         for vm in self._vms:
             for link in vm["links"]:
                 await self._link(vm, link, ends)
+        places = [{**vm["place"], "vm_id": self._ids[vm["vm_id"].lower()]} for vm in self._vms if "place" in vm]
+        if places:
+            with suppress(NotFound):  # no plugin here keeps places
+                path = "/v1/projects/{project_id}/topology"
+                await lab.ask("PATCH", path, {"nodes": places}, project_id=self.project_id)
 
     async def undo(self) -> None:
         """Remove the VMs that `run` has made and release their ports."""

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from labplane import (
     VM,
-    ArchivePart,
     BadRequest,
     Conflict,
     Lab,
@@ -23,7 +22,7 @@ from labplane import (
 )
 from labplane_links.consoles import Typist
 from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
-from labplane_links.layout import PLACE, UNPLACED, Layout, LayoutFile
+from labplane_links.layout import PLACE, UNPLACED, Layout
 from labplane_links.wiring import End, Link, Port, PortNames, links_among, port_names
 
 LOOPBACK = "127.0.0.1"
@@ -42,13 +41,9 @@ class Links(Plugin):
 
     def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
         super().__init__(lab, config)
-        self._layout = Layout(lab)
+        self._layout = Layout(lab, self.store)
         self._typist = Typist()
         self._names = PortNames()
-
-    @hook
-    def archive_parts(self) -> Iterable[ArchivePart]:
-        return [LayoutFile()]
 
     @hook
     def schemas(self) -> Mapping[str, Schema]:
@@ -153,7 +148,7 @@ class Links(Plugin):
     async def topology(self, request: Request) -> Any:
         """K-1."""
         vms = self._vms(request.project_id)
-        places = await self._layout.of(request.project_id)
+        places = self._layout.of(request.project_id)
         links = await links_among(vms)
         ids = {link: link.id for link in links}
         link_ids = {(end.vm.id, end.port): link_id for link, link_id in ids.items() for end in link.ends}

@@ -83,6 +83,6 @@ def test_without_a_part_that_knows_it_an_archive_is_none_of_a_lab(tmp_path: Path
 def test_what_is_no_part_leaves_its_plugin_out(tmp_path: Path, parts: Any) -> None:
     with serving(tmp_path, [*own(), bringing(*parts)]) as served:
         (report,) = [one for one in served.lab.plugins.reports if one.name == "cards"]
-        assert [type(part).__name__ for part in served.lab.archive_parts] == ["TopologyFile", "LayoutFile"]
+        assert [type(part).__name__ for part in served.lab.archive_parts] == ["TopologyFile"]
     assert report.state == "failed"
     assert "which is no ArchivePart" in (report.error or "")
