@@ -115,7 +115,7 @@ class Terminals:
     claimed: names of runs that belong to somebody else than a VM, and are not ended at the start of a server.
     """
 
-    def __init__(self, directory: Path | None = None, ring: int = RING) -> None:
+    def __init__(self, directory: Path | Callable[[], Path] | None = None, ring: int = RING) -> None:
         self.keeper = Keeper(directory)
         self._ring = ring
         self.claimed: set[str] = set()
@@ -157,7 +157,8 @@ class Terminals:
             process.kill()
 
     async def end(self) -> None:
-        """End the keeper and all that runs."""
+        """End the keeper, and all that runs with SIGKILL."""
+        self.kill_all()
         await self.keeper.quit()
 
     def leave(self) -> None:

@@ -45,11 +45,14 @@ Key = tuple[str, int]
 class Keeper:
     """The keeper of `directory`, or, without one, a keeper of our own that ends with us.
 
+    A function that gives the directory is called when it is needed.
+
     start: starts another program than the keeper and returns its pid; it is called in a thread with the directory.
     """
 
-    def __init__(self, directory: Path | None, start: Callable[[Path], int] | None = None) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path | Callable[[], Path] | None, start: Callable[[Path], int] | None = None) -> None:
+        self._place = directory
+        self._directory: Path | None = None
         self._bound = directory is None
         self._start = start or (lambda place: starting.start(place, LINGER, self._bound))
         self._upgrades = start is None
@@ -142,7 +145,9 @@ class Keeper:
         async with self._opening:
             if self._connection is not None and not self._connection.closed:
                 return self._connection
-            if self._directory is None:
+            if self._place is not None:
+                self._directory = self._place() if callable(self._place) else self._place
+            elif self._directory is None:
                 if not may_start:
                     raise FileNotFoundError("There is no keeper.")
                 self._directory = Path(tempfile.mkdtemp(prefix="labplane-"))

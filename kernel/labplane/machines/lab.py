@@ -61,7 +61,7 @@ class Lab(ABC):
         self.macs = MacBlocks()
         self.udp = PortPool("UDP port", *settings.udp_range, bind_udp, settings.unclaimed_udp_seconds)
         self.consoles = PortPool("console port", *settings.console_range, bind_tcp)
-        self.terminals = Terminals(settings.projects_path / ".labplane", settings.console_memory)
+        self.terminals = Terminals(lambda: self.data_dir, settings.console_memory)
         self.user = _emulators_user(settings)
         self.engine = Engine(settings.projects_path / ".labplane" / "engine", self.user)
         self.events = Events()

@@ -67,7 +67,7 @@ def test_plugins_as_json_is_what_the_server_answers(offered: list[Candidate]) ->
     reports = {report["name"]: report for report in json.loads(result.output)}
     assert reports["bad"]["error"] == "OSError: no licence"
     assert reports["vpcs"].keys() == {
-        "name", "state", "distribution", "version", "api", "hooks", "kinds", "routes", "error",
+        "name", "state", "distribution", "version", "api", "hooks", "kinds", "survives", "routes", "error",
         "warnings", "faults", "last_fault", "unconfined",
     }  # fmt: skip
 
@@ -106,10 +106,11 @@ def test_serve_with_strict_names_the_plugin_that_fails(offered: list[Candidate],
 
 
 def test_serve_has_the_options_that_the_table_of_settings_says() -> None:
-    options = {
-        parameter.name: {*parameter.opts, *parameter.secondary_opts} for parameter in main.commands["serve"].params
-    }
+    options: dict[str | None, set[str]] = {}
+    for parameter in main.commands["serve"].params:
+        options.setdefault(parameter.name, set()).update(parameter.opts, parameter.secondary_opts)
     assert options.pop("config") == {"--config"}
+    options["on_exit"].remove("--keep")  # the same as --on-exit keep
     assert options == {name: set(row.option.split(" ")[0].split("/")) for name, row in SETTINGS.items() if row.option}
 
 
