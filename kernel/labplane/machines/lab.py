@@ -70,6 +70,7 @@ class Lab(ABC):
         self.started = self.ending = self.ends_all = False
         self.adopter: Adopter | None = None
         self.state = State(lambda: settings.projects_path, settings.durability)
+        self.state.measure = partial(self.measures.add, "commit")
         self.values = Values(self.state)
         self.udp.on_change = partial(records.note_lease, self)
         self._deleted = DeletedDirs(self.state)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,6 +38,7 @@ class State:
 
     projects: gives the directory of projects, once it is needed.
     trouble:   why nothing can be written now, None when it can.
+    measure:   is told the seconds of each commit.
 
     All that is written in one turn of the event loop is one transaction. With the durability "normal" it is committed
     on the loop, without a wait for the disk: what is committed outlives the server however that ends, and a power cut
@@ -56,6 +58,8 @@ class State:
         self._notes: dict[Hashable, Sequence[Statement]] = {}
         self._is_open = self._busy = False
         self._retry: asyncio.TimerHandle | None = None
+        self._began = 0.0
+        self.measure: Callable[[float], None] = lambda _: None
 
     @property
     def directory(self) -> Path:
@@ -165,6 +169,7 @@ class State:
         batches, self._batches = self._batches, []
         notes, self._notes = self._notes, {}
         noted = [*chain.from_iterable(notes.values())]
+        self._began = time.perf_counter()
         if self._writer is None:
             self._flushed(notes, batches, self._commit(noted, batches))
         else:
@@ -178,6 +183,7 @@ class State:
         outcomes: Outcomes,
     ) -> None:
         self._busy = False
+        self.measure(time.perf_counter() - self._began)
         why, of_batches = outcomes
         if why is not None:
             self._notes = {**notes, **self._notes}

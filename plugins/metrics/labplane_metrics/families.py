@@ -12,6 +12,7 @@ from labplane import Lab
 
 HELP = {
     "request": "HTTP requests that were answered, and how long that took; status 0: the client hung up before",
+    "commit": "Writes of what must not be forgotten, and how long each took",
     "vm_operation": "What was done to VMs, and how long it took",
 }
 

@@ -123,3 +123,12 @@ def test_the_token_is_needed_as_for_any_route(tmp_path: Path) -> None:
         assert "labplane_info" in server.http.get("/metrics", headers=bearer).text
         away = server.http.get("/metrics", headers={**bearer, "Origin": "http://example.org"})
         assert away.status_code == 403
+
+
+def test_commits_are_counted(served: Served) -> None:
+    served.project()
+    before = at(samples(served.http), "labplane_commit_seconds_count")
+    served.project()
+    found = samples(served.http)
+    assert at(found, "labplane_commit_seconds_count") > before > 0
+    assert at(found, "labplane_commit_seconds_sum") > 0
