@@ -26,6 +26,7 @@ useTheme();
 const id = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").at(-1)).toLowerCase();
 const lab = new Lab(id);
 const layers = { svg: find("picture"), links: find("links"), nodes: find("nodes"), ports: find("ports"), over: find("over") };
+const MOST_CONSOLES = 20; // that one key opens
 let grid = true;
 let linking = null; // the node from which the keyboard links
 
@@ -54,7 +55,7 @@ async function start() {
     move: (places) => lab.moveHere(places).catch((error) => notice(error.message, { error: true })),
     moved: (before) => actions.moved(before),
     link: (one, other) => tried(() => actions.link(one, other)),
-    open: (one) => drawer.open(lab.nodes.get(one)),
+    open: (one) => does.console(nodes([one])),
     menu(one, x, y, place) {
       if (lab.links.has(one)) menus.ofLink(lab.links.get(one), picture.linkName(lab.links.get(one)), x, y);
       else if (one) menus.ofNodes(nodes(picture.selected), x, y);
@@ -64,7 +65,13 @@ async function start() {
       const { clientX, clientY } = view.pointOf(node ?? view.center);
       does.menu(node?.vm_id ?? null, clientX + 20, clientY + 10, view.center);
     },
-    console: (several) => several.filter((node) => node.console !== null).slice(0, 20).forEach((node) => drawer.open(node)),
+    async console(several) {
+      for (const node of several.filter((one) => one.console !== null).slice(0, MOST_CONSOLES)) {
+        const type = (await tried(() => api.vm(node)))?.console_type ?? "telnet";
+        if (type === "telnet") drawer.open(node);
+        else notice(T.noTerminal(node.name, type, node.console));
+      }
+    },
     act: (action, several) => actions.act(action, several),
     settings: (node) => menus.settings(node),
     rename: (node) => menus.rename(node),

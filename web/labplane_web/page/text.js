@@ -174,7 +174,8 @@ export const T = {
     stopped: "The machine does not run.",
     gone: "The machine is gone.",
   },
-  more_output: "New output",
+  noTerminal: (name, type, console) =>
+    type === "none" ? `${name} has no console.` : `The console of ${name} is a screen: show it with a ${type.toUpperCase()} viewer at port ${console}.`,
 
   // events, for those without a sentence of the server's
   events: {
