@@ -23,6 +23,7 @@ LOST = -1
 class EngineMachine:
     """A machine in the engine, a `Running`.
 
+    run:  names this run among those of its VM, for viewers that come again (`Console.go_on`).
     note: as it was given to `spawn`.
     lost: whether it ended because the engine did.
     """
@@ -36,6 +37,7 @@ class EngineMachine:
         complain: Callable[[str], None],
         note: Any,
     ) -> None:
+        self.run = str(name["generation"])
         self.note = note
         self.returncode: int | None = None
         self.lost = False
@@ -147,9 +149,12 @@ class Engine:
         *,
         on_output: Callable[[bytes], None],
         on_exit: Callable[[int], None],
+        on_found: Callable[[str, int], None],
         complain: Callable[[str], None] = lambda _: None,
     ) -> EngineMachine | None:
         """The machine of that name that an earlier server has left; first comes what is remembered of its output.
+
+        on_found: called before that with the machine's `run` and the number of the first byte to come.
 
         None when there is none that runs. Raises OSError.
         """
@@ -158,6 +163,7 @@ class Engine:
             return None
         known = {"id": run["id"], "generation": run["generation"]}
         machine = EngineMachine(self._keeper, known, on_output, on_exit, complain, run["note"])
+        on_found(machine.run, run["begin"])
         self._keeper.follow(run, machine, run["begin"])
         self._names.add(name)
         await self._keeper.ask("read", **known, **{"from": run["begin"]})

@@ -60,6 +60,7 @@ class BuiltIn:
             raise Unavailable(f"{vm} cannot be started: {error.strerror or error}") from None
         finally:
             os.close(end)
+        session.console.run = machine.run
         session.run(machine)
 
     async def recover(self, vm: VM, driver: ConsoleDriver) -> None:
@@ -70,6 +71,7 @@ class BuiltIn:
                 vm.id,
                 on_output=session.printed,
                 on_exit=session.ended,
+                on_found=session.console.go_on,
                 complain=lambda sentence: vm.tell("error", f"{vm}: {sentence}"),
             )
         except OSError as error:

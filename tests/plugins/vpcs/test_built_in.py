@@ -1,5 +1,6 @@
 """The built-in PC behind the routes of VPCS: beside the real program, on its console, in its files, in its engine."""
 
+import json
 import os
 import re
 import shutil
@@ -8,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from expect import nothing, shown
-from support import Server, Viewer, free_range, running, until
+from support import DEADLINE, Server, Viewer, free_range, running, until
 
 PROGRAM, BUILT_IN = "vpcs", "builtin"
 needs_program = pytest.mark.skipif(shutil.which("vpcs") is None, reason="vpcs is not installed")
@@ -179,6 +182,13 @@ def test_no_engine_is_left_when_its_server_ends(tmp_path: Path) -> None:
     until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the engine")
 
 
+def told_place(server: Server, vm: str, place: str) -> Any:
+    """What a viewer that counts bytes is told first when it comes again at `place`."""
+    url = f"ws://127.0.0.1:{server.port}{vm}/console?from={place}"
+    with connect(url, open_timeout=DEADLINE, close_timeout=1, proxy=None) as viewer:
+        return json.loads(viewer.recv(timeout=DEADLINE))
+
+
 def test_built_in_pcs_outlive_their_server_and_the_next_one_takes_them_over(tmp_path: Path) -> None:
     with running(tmp_path / "projects") as server:
         vms = pair(server, server.project(name="kept"), BUILT_IN, BUILT_IN)
@@ -186,6 +196,7 @@ def test_built_in_pcs_outlive_their_server_and_the_next_one_takes_them_over(tmp_
             answer(one, "ip 10.0.0.1/24")
             answer(two, "ip 10.0.0.2/24")
         pid, before = engine_pid(server), shown(server.http.get(vms[0]))
+        place = told_place(server, vms[0], "")
         server.stop(signal.SIGKILL)
         consoles, udp = ("{}-{}".format(*ends) for ends in (server.consoles, server.udp))
         with running(tmp_path / "projects", consoles=consoles, udp=udp) as again:
@@ -193,6 +204,7 @@ def test_built_in_pcs_outlive_their_server_and_the_next_one_takes_them_over(tmp_
             assert engine_pid(again) == pid
             for name in ("status", "console", "command_line", "engine"):
                 assert after[name] == before[name], name
+            assert told_place(again, vms[0], f"{place['run']}:{place['offset']}") == place, "M-19"
             with at(again, vms[0]) as one:
                 assert b"84 bytes from 10.0.0.2 icmp_seq=1" in answer(one, "ping 10.0.0.2 -c 1")
             nothing(again.http.post(f"{vms[0]}/stop"))
