@@ -1,8 +1,11 @@
 """What was acknowledged is there after a restart, however the server ended; rules P-4, P-12, M-6, U-1, C-3."""
 
+import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -263,3 +266,31 @@ def test_the_data_directory_is_the_servers_alone(tmp_path: Path) -> None:
         assert data.stat().st_mode & 0o777 == 0o700
         assert {file.stat().st_mode & 0o777 for file in data.iterdir()} == {0o600}
         refusal(server.http.post("/v1/projects", json={"path": str(data / "x")}), 409)
+
+
+def test_with_full_durability_a_reply_waits_for_the_disk_and_other_requests_do_not(tmp_path: Path) -> None:
+    """Each fsync of the server takes half a second, by strace's injection."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    with running(tmp_path / "projects", environment={"LABPLANE_DURABILITY": "full"}) as server:
+        path = server.project()
+        slow = ["-f", "-p", str(server.process.pid), "-e", "inject=fdatasync,fsync:delay_enter=500ms"]
+        with subprocess.Popen(["strace", *slow, "-e", "trace=fdatasync,fsync"], stderr=subprocess.PIPE) as strace:
+            assert strace.stderr is not None
+            try:
+                if b"attached" not in strace.stderr.readline():
+                    pytest.skip("strace cannot attach here")
+                with ThreadPoolExecutor(1) as thread:
+                    created = thread.submit(server.vm, path)
+                    shown_meanwhile = 0
+                    while not created.done():
+                        shown(server.http.get("/v1/version"))
+                        shown_meanwhile += 1
+                    vm = created.result()
+                assert shown_meanwhile > 1, "the loop waited for the disk"
+            finally:
+                strace.send_signal(signal.SIGINT)
+                said = strace.stderr.read()
+        assert b"sync(" in said, "the reply did not wait for the disk"
+        with anew(server, signal.SIGKILL) as second:
+            assert [one["vm_id"] for one in vms(second, path)] == [vm.rpartition("/")[2]]
