@@ -25,6 +25,7 @@ from bench.measure_labs import labs
 from bench.measure_requests import create, link, udp
 from bench.measure_requests import version as version_load
 from bench.measure_restart import restart
+from bench.measure_state import state
 from bench.measure_switch import switch
 from bench.measure_vms import rest, start, storm
 from bench.measure_web import web
@@ -44,6 +45,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "restart": restart,
     "switch": switch,
     "guards": guards,
+    "state": state,
     "idle": idle,
     "web": web,
     "labs": labs,

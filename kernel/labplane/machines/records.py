@@ -23,7 +23,6 @@ _RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
 _INHERIT = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id IS NULL"
 _HOLD = "INSERT INTO port (pool, number, vm_id, project_id) VALUES (?, ?, ?, ?)"
 _LEASE = "INSERT OR REPLACE INTO port (pool, number, project_id, boot, since) VALUES (?, ?, ?, ?, ?)"
-_OF_PROJECT = "WHERE project_id = ?"
 
 with open("/proc/sys/kernel/random/boot_id") as _file:
     BOOT = _file.read().strip()
@@ -104,14 +103,15 @@ def note_ports_back(vm: "VM") -> None:
 
 def note_closed(lab: "Lab", project_id: str) -> None:
     """The project is closed: its VMs stay, its ports come back, directories of deleted VMs stay."""
-    gone = [(f"DELETE FROM {table} {_OF_PROJECT}", (project_id,)) for table in ("port", "deleted")]  # noqa: S608
+    gone = [(f"DELETE FROM {table} WHERE project_id = ?", (project_id,)) for table in ("port", "deleted")]  # noqa: S608
     lab.state.note(("project", project_id), *gone)
 
 
 def note_gone(lab: "Lab", project_id: str) -> None:
     """The project is gone, with all that was kept of it."""
     tables = ("vm", "port", "deleted", "value")
-    lab.state.note(("project", project_id), *((f"DELETE FROM {one} {_OF_PROJECT}", (project_id,)) for one in tables))  # noqa: S608
+    gone = [(f"DELETE FROM {table} WHERE project_id = ?", (project_id,)) for table in tables]  # noqa: S608
+    lab.state.note(("project", project_id), *gone)
 
 
 def _nios(nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> str:

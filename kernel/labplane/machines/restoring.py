@@ -123,17 +123,13 @@ def _takes_over(vm: VM, lport: int) -> bool:
 
 def _hold_lports(lab: "Lab", rows: Iterable[tuple[Any, ...]], owner: str) -> dict[int, int]:
     """Hold the UDP ports of the project's links for it; other ones for those that others got while it was closed."""
-    wanted = [number for row in rows for number in _lports(nio for _, _, nio in json.loads(row[5]))]
+    wanted = [nio["lport"] for row in rows for *_, nio in json.loads(row[5]) if "lport" in nio]
     taken = [number for number in wanted if not lab.udp.restore(number, owner)]
     other = {}
     with suppress(LabError):  # there are no more
         for number in taken:
             other[number] = lab.udp.lease(owner)
     return other
-
-
-def _lports(nios: Iterable[NIO]) -> list[int]:
-    return [nio["lport"] for nio in nios if "lport" in nio]
 
 
 def _moved(nio: dict[str, Any], other: Mapping[int, int]) -> dict[str, Any]:
