@@ -40,13 +40,13 @@ def processes() -> Iterator[Process]:
 
 
 def keepers(directory: Path) -> set[int]:
-    """The processes that are keepers of the state that a server has in `directory`."""
-    place = os.fsencode(directory.resolve() / KEPT_IN)
+    """The processes that are keepers of the state that a server has in `directory`, or its engine."""
+    places = {os.fsencode(directory.resolve() / KEPT_IN), os.fsencode(directory.resolve() / KEPT_IN / "engine")}
     found = set()
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(FileNotFoundError, ProcessLookupError):
             words = entry.read_bytes().split(b"\0")
-            if place in words and b"-IS" in words:
+            if places & set(words) and (b"-IS" in words or b"labplane_engine" in words):
                 found.add(int(entry.parent.name))
     return found
 

@@ -63,7 +63,7 @@ def test_the_demo_plays_at_a_running_server_and_takes_its_project_away(visit: Vi
     assert visit.server.children() == []
 
     _, switched = outputs
-    assert len(re.findall(r"^192\.168\.1\.[123] icmp_seq=1 ttl=64", switched, re.MULTILINE)) == 3
+    assert len(re.findall(r"^84 bytes from 192\.168\.1\.[123] icmp_seq=1 ttl=64", switched, re.MULTILINE)) == 3
     assert '"mac_table_size": 3' in switched
 
 
