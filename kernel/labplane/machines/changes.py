@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from labplane.errors import Conflict
+from labplane.errors import BadRequest, Conflict, Forbidden
 from labplane.machines.images import images_of
 from labplane.machines.vm import STOPPED, VM
 from labplane.net.nios import has_port
@@ -28,7 +28,10 @@ def given_settings(vm: VM, body: Mapping[str, Any]) -> dict[str, Any]:
             means_default = body[name] is None and schema.get(NULL) == DEFAULT
             given[name] = schema["default"] if means_default else body[name]
     taken = dict(vm.run(driver.normalise, given))
-    images_of(vm, taken)  # which refuses a name that can be none
+    try:
+        images_of(vm, taken)
+    except Forbidden as error:
+        raise BadRequest(str(error)) from None
     return taken
 
 
