@@ -40,7 +40,9 @@ class Adoption:
             if vm.wanted != STOPPED:
                 with vm.deed("recover"):
                     await self._recover(vm)
-        elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver):
+        elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver) or not survives(vm.driver):
+            if run["status"] is None and isinstance(vm.driver, ProcessDriver):
+                self._terminals.adopt(run).kill()
             vm.last_exit = await self._last_exit(run)
             status, last = vm.last_exit["status"], vm.last_exit["last_line"]
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
@@ -153,8 +155,13 @@ async def leave(vm: VM) -> None:
 
 
 def survives(driver: Driver) -> bool:
-    """Whether its VMs that run outlast a server: programs do, and what the driver can `recover`."""
-    return isinstance(driver, ProcessDriver) or hasattr(driver, "recover")
+    """Whether its VMs that run outlast a server: what the driver can `recover`, and programs, unless they have `files`.
+
+    The other end of such a file, a monitor say, was the server's and is lost with it.
+    """
+    if hasattr(driver, "recover"):
+        return True
+    return isinstance(driver, ProcessDriver) and type(driver).files is ProcessDriver.files
 
 
 def _udp_sockets() -> Mapping[int, set[str]]:
