@@ -244,7 +244,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert documented == [re.split("[<>=]", requirement)[0] for requirement in needed]
 
 
-GENERATED = {"plugins.md", "hooks.md", "drivers.md", "settings.md"}
+GENERATED = {"plugins.md", "tutorial.md", "hooks.md", "drivers.md", "settings.md"}
 REFERENCE = PAGES["hooks.md"] + PAGES["drivers.md"]
 
 

@@ -81,10 +81,11 @@ class EngineMachine:
 class Engine:
     """The engine of `directory`, started when the first machine needs it, as the keeper is.
 
+    directory: a function gives it when it is needed; without one the engine ends with us.
     user: who it runs as, None for the server's own.
     """
 
-    def __init__(self, directory: Path | None, user: User | None = None) -> None:
+    def __init__(self, directory: Callable[[], Path] | None, user: User | None = None) -> None:
         self._user = user
         self._names: set[str] = set()
         self._keeper = Keeper(directory, lambda place: _start(place, directory is None, user))
