@@ -57,7 +57,7 @@ def test_a_kind_that_nobody_brings_is_told_with_what_became_of_each_plugin(
     (tmp_path / "test_typo.py").write_text(written.replace('"echo"', '"ecko"'))
     done = pytest_in(tmp_path, environment / "python", "-q", "-x")
     assert done.returncode == 1
-    assert "The server has no driver of the kind 'ecko', only echo, switch, vpcs." in done.stdout
+    assert "The server has no driver of the kind 'ecko', only echo, linux, switch, vpcs." in done.stdout
     assert "constructor of labplane-broken: OSError: in a constructor" in done.stdout
 
 
