@@ -187,9 +187,12 @@ class Engine:
         """Leave the engine, with all that runs there, to the next server."""
         self._keeper.close()
 
-    async def status(self) -> dict[str, Any]:
-        """What the engine says of itself: runs, rss in bytes, cpu in seconds. It is started when it is not there."""
-        return await self._keeper.ask("status")
+    async def status(self) -> dict[str, Any] | None:
+        """The engine's figures: `runs` that go on, `rss` in bytes, `cpu` in seconds; None when no engine is there.
+
+        Raises OSError.
+        """
+        return await self._keeper.ask("status") if await self._keeper.find() else None
 
     async def end(self) -> None:
         """End the engine and all its machines."""

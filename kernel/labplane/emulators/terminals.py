@@ -131,6 +131,13 @@ class Terminals:
         found: list[dict[str, Any]] = (await self.keeper.ask("list"))["runs"] if await self.keeper.find() else []
         return found
 
+    async def status(self) -> dict[str, Any] | None:
+        """The keeper's figures: `runs` that go on, `rss` in bytes, `cpu` in seconds; None when no keeper is there.
+
+        Raises OSError.
+        """
+        return await self.keeper.ask("status") if await self.keeper.find() else None
+
     def adopt(
         self,
         run: dict[str, Any],

@@ -43,6 +43,24 @@ def families(lab: Lab, version: str, faults: Mapping[str, int], projects: int) -
     ]
 
 
+def beside(found: Mapping[str, Mapping[str, float]]) -> list[Metric]:
+    """The families of the processes in which VMs run beside the server.
+
+    found: of each that is there, by its name, `runs`, `rss` in bytes and `cpu` in seconds.
+    """
+    labels = ["process"]
+    running = GaugeMetricFamily("labplane_beside_vms", "VMs that run in a process beside the server", labels=labels)
+    memory = GaugeMetricFamily(
+        "labplane_beside_resident_memory_bytes", "Resident memory of that process", labels=labels
+    )
+    time = CounterMetricFamily("labplane_beside_cpu_seconds", "Processor time that it has taken", labels=labels)
+    for name, figures in found.items():
+        running.add_metric([name], figures["runs"])
+        memory.add_metric([name], figures["rss"])
+        time.add_metric([name], figures["cpu"])
+    return [running, memory, time]
+
+
 def _vms(lab: Lab) -> Metric:
     """All that there can be, since a series that comes and goes cannot be summed over time."""
     counts: Counter[tuple[str, str]] = Counter()

@@ -1,6 +1,7 @@
 """The metrics plugin: its route, and what is asked of the lab each time."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -9,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
 from labplane import Lab, NotFound, Plugin, Request, Route, hook
-from labplane_metrics.families import Given, families
+from labplane_metrics.families import Given, beside, families
 
 
 class Metrics(Plugin):
@@ -38,11 +39,21 @@ class Metrics(Plugin):
         registry = CollectorRegistry()
         reports = await self.lab.ask("GET", "/v1/plugins")
         faults = {report["name"]: report["faults"] for report in reports}
-        registry.register(Given(families(self.lab, self._version, faults, await self._projects())))
+        made = families(self.lab, self._version, faults, await self._projects())
+        registry.register(Given([*made, *beside(await self._beside())]))
         ProcessCollector(registry=registry)
         accepted = b",".join(value for name, value in request.scope["headers"] if name == b"accept")
         encode, media = choose_encoder(accepted.decode("latin-1"))
         return Response(encode(registry), media_type=media)
+
+    async def _beside(self) -> Mapping[str, Mapping[str, float]]:
+        """The figures of the processes in which VMs run, by the name of each that is there."""
+        found = {}
+        for name, one in (("keeper", self.lab.terminals), ("engine", self.lab.engine)):
+            with suppress(OSError):  # one that has just ended has no figures
+                if (status := await one.status()) is not None:
+                    found[name] = status
+        return found
 
     async def _projects(self) -> int:
         try:

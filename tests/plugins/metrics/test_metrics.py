@@ -8,8 +8,10 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
+from expect import nothing
 from fragile import Fragile
 from inprocess import Served, offering, own, serving
+from machines import linked
 from support import running
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -132,3 +134,16 @@ def test_commits_are_counted(served: Served) -> None:
     found = samples(served.http)
     assert at(found, "labplane_commit_seconds_count") > before > 0
     assert at(found, "labplane_commit_seconds_sum") > 0
+
+
+def test_the_processes_in_which_vms_run_have_figures_once_they_are_there(tmp_path: Path) -> None:
+    with running(tmp_path / "projects") as server:
+        assert ("labplane_beside_vms", frozenset({("process", "engine")})) not in samples(server.http)
+        project = server.project()
+        for engine in ("vpcs", "builtin"):
+            nothing(server.http.post(f"{linked(server, project, engine=engine)}/start"))
+        found = samples(server.http)
+        for process in ("keeper", "engine"):
+            assert at(found, "labplane_beside_vms", process=process) == 1
+            assert at(found, "labplane_beside_resident_memory_bytes", process=process) > 1_000_000
+            assert at(found, "labplane_beside_cpu_seconds_total", process=process) > 0
