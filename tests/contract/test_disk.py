@@ -123,15 +123,25 @@ def test_too_many_open_files_is_503(tmp_path: Path) -> None:
     limit = 'ulimit -n 80 && exec "$@"'
     with running(tmp_path / "projects", within=["sh", "-c", limit, "sh"]) as server:
         project = server.project()
-        vms = [linked(server, project) for _ in range(20)]
-        replies = [server.http.post(f"{vm}/start") for vm in vms]
-        statuses = {reply.status_code for reply in replies}
-        assert statuses == {204, 503}, [reply.text for reply in replies if reply.status_code not in (204, 503)]
-        assert "files open" in next(reply for reply in replies if reply.status_code == 503).json()["message"]
-        for vm, reply in zip(vms, replies, strict=True):
-            assert server.http.get(vm).json()["status"] == ("started" if reply.status_code == 204 else "stopped")
-        for vm in vms[:10]:
-            nothing(server.http.post(f"{vm}/stop"))
-        stopped = next(vm for vm, reply in zip(vms, replies, strict=True) if reply.status_code == 503)
-        start(server, stopped)  # as soon as there is room
+        started = []
+        for _ in range(80):
+            replies = [server.http.post(f"{project}/vpcs/vms", json={"name": "PC"})]
+            if replies[-1].status_code == 201:
+                vm = f"{project}/vpcs/vms/{replies[-1].json()['vm_id']}"
+                replies.append(server.http.post(f"{project}/ports/udp", json={}))
+            if replies[-1].status_code == 201 and len(replies) == 2:
+                replies.append(server.link(vm, replies[-1].json()["udp_port"], 9))
+            if replies[-1].status_code == 201 and len(replies) == 3:
+                replies.append(server.http.post(f"{vm}/start"))
+            if replies[-1].status_code != 204:
+                break
+            started.append(vm)
+        assert replies[-1].status_code == 503, replies[-1].text
+        assert "files open" in replies[-1].json()["message"]
+        assert len(started) > 10
+        for vm in started:
+            assert server.http.get(vm).json()["status"] == "started"
+        for vm in started[:5]:
+            nothing(server.http.delete(vm))
+        start(server, linked(server, project))  # as soon as there is room
         assert faults(server) == 0
