@@ -28,6 +28,7 @@ def listening(directory: str) -> socket.socket:
     with suppress(FileNotFoundError):
         os.unlink("socket", dir_fd=at)
     listener.bind(f"/proc/self/fd/{at}/socket")
+    os.chmod("socket", 0o600, dir_fd=at)
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener

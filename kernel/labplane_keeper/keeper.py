@@ -92,6 +92,7 @@ class Keeper(Clients):
             with suppress(FileNotFoundError):
                 os.unlink("socket", dir_fd=self.at)  # of one that was killed
             self.listener.bind(f"/proc/self/fd/{self.at}/socket")  # however long the directory's own path is
+            os.chmod("socket", 0o600, dir_fd=self.at)
             self.listener.listen(64)
         self.listener.setblocking(False)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)

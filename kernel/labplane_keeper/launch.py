@@ -22,7 +22,7 @@ SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 OPAQUE = 1024  # bytes; more than any libc's posix_spawnattr_t, posix_spawn_file_actions_t or sigset_t has
 
 # What the keeper ignores or handles, SIGPIPE apart, and a program should find as a shell would leave it.
-TO_DEFAULT = (signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+TO_DEFAULT = (signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD)
 
 _libc = ctypes.CDLL(None)
 _quick = ctypes.PyDLL(None, use_errno=True)  # keeps the lock: giving it up and taking it again costs more than a call

@@ -88,7 +88,14 @@ def test_a_websocket_handshake_is_refused_without_a_crash(server: Server, path: 
 def test_get_changes_nothing(server: Server, project: str) -> None:
     """B-17: a page can make a browser send it, images and links included, without being asked."""
     linked(server, project, startup_script="ip 10.0.0.1")
-    ids = {**shown(server.http.get(f"{project}/vpcs/vms"))[0], "path": "project-files", "adapter": 0, "port": 0}
+    ids = {
+        **shown(server.http.get(f"{project}/vpcs/vms"))[0],
+        "path": "project-files",
+        "adapter": 0,
+        "port": 0,
+        "lab": "x",
+        "link_id": "x",
+    }
     paths = shown(server.http.get("/v1/openapi.json"))["paths"]
 
     def state() -> object:

@@ -23,7 +23,10 @@ def test_an_archive_is_a_zip_with_the_projects_files_and_its_description(server:
     assert [description[key] for key in ("format", "version", "name")] == ["labplane", 1, "two PCs"]
     for vm, one in zip(made, description["vms"], strict=True):
         assert (one["kind"], one["vm_id"], one["name"]) == ("vpcs", vm["vm_id"], vm["name"])
-        assert (one["console"], one["settings"]) == (vm["console"], {"startup_script": SCRIPTS[vm["name"]]})
+        assert (one["console"], one["settings"]) == (
+            vm["console"],
+            {"engine": "auto", "startup_script": SCRIPTS[vm["name"]]},
+        )
         (link,) = one["links"]
         assert (link["adapter"], link["port"], link["nio"]["type"]) == (0, 0, "nio_udp")
 

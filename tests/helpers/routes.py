@@ -22,6 +22,7 @@ def every_route(project: str, vm: str) -> list[tuple[str, str]]:
         ("GET", f"{project}/vpcs/vms"),
         ("GET", vm),
         ("PUT", vm),
+        ("GET", nio),
         ("POST", nio),
         ("DELETE", nio),
         ("POST", f"{vm}/start"),

@@ -24,7 +24,6 @@ _COMMON: Mapping[str, Schema] = {
         "maxItems": 2,
     },
     "notes": {"type": "string", "maxLength": 10_000},
-    "console": {"description": "its TCP port", "type": "integer", "minimum": 1, "maximum": 65535},
 }
 _ENDPOINT: Schema = {
     "description": "NODE, NODE:PORT with a port's name or number, or NODE:ADAPTER/PORT",
@@ -129,10 +128,9 @@ def node_properties(create: Schema) -> dict[str, Schema]:
     """What a node may have whose VM is created with requests of that schema."""
     own = {name: schema for name, schema in create["properties"].items() if name not in OWN}
     startup = {} if startup_of(own) is None else {"startup": _STARTUP}
-    common = {
-        name: schema for name, schema in _COMMON.items() if name != "console" or "console" in create["properties"]
-    }
-    return {**own, **startup, **common}
+    console = create["properties"].get("console")
+    at = {} if console is None else {"console": {**console, "description": "its TCP port"}}
+    return {**own, **startup, **_COMMON, **at}
 
 
 def startup_of(properties: Mapping[str, Any]) -> str | None:

@@ -26,7 +26,7 @@ from labplane_links.layout import PLACE, UNPLACED, Layout
 from labplane_links.wiring import End, Link, Port, PortNames, links_among, port_names
 
 LOOPBACK = "127.0.0.1"
-NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
+NUMBER: Schema = {"type": "integer", "minimum": 0}
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"$ref": "labplane:UUID"}
 

@@ -98,7 +98,7 @@ def test_a_program_that_may_not_be_executed_is_explained(tmp_path: Path, bench: 
     async def test(bench: Bench) -> None:
         vm = await bench.create("cat")
         vm.data["command"] = [str(program)]
-        with pytest.raises(Unavailable, match=f"cannot be executed: Permission denied. {WHY}"):
+        with pytest.raises(Unavailable, match=f"cannot be executed: Permission denied at {program}. {WHY}"):
             await lifecycle.start(vm)
 
     bench(test)

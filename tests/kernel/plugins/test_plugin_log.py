@@ -154,5 +154,5 @@ def test_a_variable_makes_a_server_trace_its_plugins(tmp_path: Path) -> None:
         said = traces(server.log.splitlines())
     assert "drivers() of vpcs gave vpcs" in said
     project_id = project.rpartition("/")[2]
-    assert f"project_dir(project_id='{project_id}') asks projects" in said
+    assert f"project_dir(project_id='{project_id}') asks projects [127.0.0.1]" in said
     assert any(one.startswith(f"project_dir(project_id='{project_id}') of projects gave PosixPath('/") for one in said)

@@ -24,7 +24,8 @@ from labplane import (
     hook,
 )
 
-TICKS = "import time\nwhile True: time.sleep(60)"
+# It ends with its server, however that ends (man 2 prctl, PR_SET_PDEATHSIG): nobody would take it over.
+TICKS = "import ctypes, time\nctypes.CDLL(None).prctl(1, 9)\nwhile True: time.sleep(60)"
 
 
 class Reference(Driver):
