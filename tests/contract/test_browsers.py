@@ -95,6 +95,8 @@ def test_get_changes_nothing(server: Server, project: str) -> None:
         "port": 0,
         "lab": "x",
         "link_id": "x",
+        "kind": "vpcs",
+        "node_id": "x",
     }
     paths = shown(server.http.get("/v1/openapi.json"))["paths"]
 

@@ -123,6 +123,25 @@ def test_a_project_opened_again_gets_other_ports_for_those_that_others_have(serv
     assert show(server, pair[0])["console"] != console
 
 
+def test_a_port_that_came_back_at_a_close_which_was_interrupted_is_whose_it_is_now(tmp_path: Path) -> None:
+    """The VM of the project that was being closed, and is open again first, gets another."""
+    with running(tmp_path / "projects") as first:
+        older, newer = first.project(), first.project()
+        was, now = first.vm(older), first.vm(newer)
+        console, other = (shown(first.http.get(vm))["console"] for vm in (was, now))
+        first.stop(signal.SIGKILL)
+        with closing(sqlite3.connect(first.projects / ".labplane" / "state.db")) as state, state:
+            was_id, now_id = (vm.rpartition("/")[2] for vm in (was, now))
+            state.execute("DELETE FROM port WHERE vm_id = ?", (was_id,))
+            state.execute("UPDATE port SET number = ? WHERE pool = 'console' AND vm_id = ?", (console, now_id))
+            state.execute("UPDATE vm SET console = ? WHERE vm_id = ?", (console, now_id))
+        with anew(first, signal.SIGKILL) as second:
+            assert shown(second.http.get(now))["console"] == console
+            assert shown(second.http.get(was))["console"] not in (console, None)
+            assert shown(second.http.get(was))["console"] == other
+        assert "cannot be written" not in second.log
+
+
 def test_a_vm_of_a_closed_project_keeps_its_id(server: Server) -> None:
     """M-6, B-5."""
     path = server.project()

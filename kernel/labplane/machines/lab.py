@@ -155,6 +155,8 @@ class Lab(ABC):
     def forget(self, project_id: str) -> None:
         """The project, which is closed, is gone for good, and so is all that was kept of it."""
         records.note_gone(self, project_id)
+        for pool in (self.udp, self.consoles):
+            pool.release_all(self.project_owner(project_id))
 
     async def saved(self) -> None:
         """Wait until all leases of ports, as they are now, are kept. Raises LabError when they cannot be."""

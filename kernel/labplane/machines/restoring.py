@@ -25,6 +25,7 @@ _VMS = (
     "WHERE project_id = ? ORDER BY position"
 )
 _LEASES = "SELECT number, project_id, boot, since FROM port WHERE pool = 'udp' AND vm_id IS NULL"
+_HELD = "SELECT pool, number, project_id FROM port WHERE vm_id IS NOT NULL"
 _DELETED = "SELECT vm_id, kind, committed FROM deleted WHERE project_id = ?"
 
 
@@ -39,8 +40,13 @@ class Adopter(Protocol):
 
 
 async def recall(lab: "Lab") -> None:
-    """Take back the UDP ports that are leased to nobody yet, for the time that they have left (U-1)."""
+    """Take back the UDP ports that are leased to nobody yet, for the time that they have left (U-1).
+
+    The ports of all VMs are held for their projects, so that none which comes back first gets that of a later one.
+    """
     await lab.values.load()
+    for pool, number, project_id in await lab.state.write([(_HELD, ())]):
+        (lab.udp if pool == records.UDP else lab.consoles).restore(number, lab.project_owner(project_id))
     unclaimed = [row for row in await lab.state.write([(_LEASES, ())]) if row[1] is None]
     since = {number: records.since_now(boot, since) for number, _, boot, since in unclaimed}
     for number in sorted(since, key=since.__getitem__):
@@ -85,7 +91,7 @@ async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nio
     lab, driver = vm.lab, vm.driver
     async with vm.lock:
         if console is not None:
-            vm.console = console if lab.consoles.restore(console, vm) else lab.consoles.lease(vm)
+            vm.console = _console_again(vm, console)
         lab.vms.add(vm)
         try:
             settings = {name: value for name, value in settings.items() if name in driver.properties}
@@ -110,6 +116,15 @@ async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nio
             vm.tell("error", f"{vm} is there, but not as it was: {error}")
         vm.phase = Phase.READY
         vm.announce("vm.created")
+
+
+def _console_again(vm: VM, console: int) -> int:
+    """The console port that `vm` had, or another one when somebody else got it while the project was closed."""
+    consoles, owner = vm.lab.consoles, vm.lab.project_owner(vm.project_id)
+    if console in consoles and consoles.owner(console) == owner:
+        consoles.claim(console, vm, heir_of=owner)
+        return console
+    return console if consoles.restore(console, vm) else consoles.lease(vm)
 
 
 def _takes_over(vm: VM, lport: int) -> bool:

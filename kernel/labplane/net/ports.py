@@ -165,12 +165,12 @@ class PortPool:
         self.claim(number, owner)
 
     def restore(self, number: int, owner: Hashable, since: float | None = None) -> bool:
-        """Lease `number` to `owner`, who had it before, even if another program has it now; False when it is leased.
+        """Lease `number` to `owner`, who had it before, even if another program has it now; False when others lease it.
 
         since: when it was leased to nobody, as of `boottime`; the earliest is to be restored first.
         """
         if number in self._owners:
-            return False
+            return self._owners[number] == owner
         if owner is None:
             self._unclaimed[number] = boottime() if since is None else since
         self._assign(number, owner)
