@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import until
+from support import DEADLINE, until
 
 # Lets every process of this user trace the one that it becomes, where Linux permits that to parents alone (Yama).
 TRACEABLE = (
@@ -39,6 +39,10 @@ def traced(pid: int, *injections: str, paths: Sequence[Path] = (), log: Path | N
             yield
         finally:
             strace.terminate()
+            try:
+                strace.wait(DEADLINE)
+            except subprocess.TimeoutExpired:  # it waits for ever for a process that was killed while it let go of it
+                strace.kill()
 
 
 def is_traced(pid: int) -> bool:

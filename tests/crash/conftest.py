@@ -1,0 +1,6 @@
+"""Which of these tests belong to the usual ones."""
+
+import os
+
+# Those of kills take minutes, and so are for `./run crash`, which sets the number of kills.
+collect_ignore = [] if "LABPLANE_CRASH" in os.environ else ["test_kills.py"]
