@@ -5,13 +5,13 @@ import json
 import pytest
 
 from archives import everything
-
-STATE = ".labplane/state.db"
 from barrage import ENDLESS
 from expect import shown
 from machines import linked
 from support import Server
 from wire import Wire
+
+STATE = ".labplane/state.db"
 
 
 @pytest.mark.parametrize(
