@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,11 +10,10 @@ from typing import Any
 
 from labplane.emulators.users import User, give
 from labplane.keeper.client import Keeper
-from labplane.keeper.starting import reap
+from labplane.keeper.starting import launched
 
 LINGER = 60.0
 RING = 4096
-READY = b"ready\n"
 MOST_DATA = 64 * 1024
 LOST = -1
 
@@ -200,32 +198,7 @@ class Engine:
 
 
 def _start(directory: Path, bound: bool, user: User | None) -> int:
-    """Start the engine of `directory`, which is made when missing, and wait until it is ready; its pid.
-
-    Raises OSError when it does not start: ChildProcessError with its last words.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    log = os.open(directory / "log", flags, 0o600)
-    ready, said = os.pipe2(os.O_CLOEXEC)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    identity = [str(number) for number in ((-1, -1) if user is None else (user.uid, user.gid))]
-    linger = 0 if bound else LINGER
-    program = ["-I", "-m", "labplane_engine", str(directory.absolute()), str(linger), str(int(bound)), *identity]
-    files = ((os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, log, 2))
-    try:
-        try:
-            pid = os.posix_spawn(sys.executable, [sys.executable, *program], {}, file_actions=files, setsid=True)
-        finally:
-            for descriptor in (null, said, log):
-                os.close(descriptor)
-        with open(ready, "rb", closefd=False) as pipe:
-            word = pipe.readline()
-    finally:
-        os.close(ready)
-    if word != READY:
-        reap(pid, wait=True)
-        with (directory / "log").open(errors="replace") as file:
-            words = file.read().strip().rsplit("\n", 1)[-1]
-        raise ChildProcessError(f"The engine of {directory} does not start: {words or 'it says nothing'}")
-    return pid
+    """Start the engine of `directory`; see `launched`."""
+    identity = (-1, -1) if user is None else (user.uid, user.gid)
+    numbers = (0 if bound else LINGER, int(bound), *identity)
+    return launched("engine", directory, "-I", "-m", "labplane_engine", str(directory.absolute()), *map(str, numbers))

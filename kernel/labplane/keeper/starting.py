@@ -24,7 +24,15 @@ def connected(directory: Path) -> socket.socket:
 
 
 def start(directory: Path, linger: float, bound: bool) -> int:
-    """Start the keeper of `directory`, which is made when missing, and wait until it is ready; its pid.
+    """Start the keeper of `directory`; see `launched`."""
+    return launched("keeper", directory, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound)))
+
+
+def launched(name: str, directory: Path, *arguments: str) -> int:
+    """Start a program that serves `directory`, which is made when missing, and wait until it is ready; its pid.
+
+    name:      what it is called in messages.
+    arguments: for the server's Python.
 
     It inherits nothing but where its faults are written. Raises OSError when it does not start: ChildProcessError with
     its last words.
@@ -35,7 +43,7 @@ def start(directory: Path, linger: float, bound: bool) -> int:
     ready, said = os.pipe2(os.O_CLOEXEC)
     try:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        command = [sys.executable, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound))]
+        command = [sys.executable, *arguments]
         descriptors = ((os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, log, 2))
         try:
             pid = os.posix_spawn(command[0], command, {}, file_actions=descriptors, setsid=True)
@@ -50,12 +58,12 @@ def start(directory: Path, linger: float, bound: bool) -> int:
         reap(pid, wait=True)
         with (directory / "log").open(errors="replace") as file:
             words = file.read().strip().rsplit("\n", 1)[-1]
-        raise ChildProcessError(f"The keeper of {directory} does not start: {words or 'it says nothing'}")
+        raise ChildProcessError(f"The {name} of {directory} does not start: {words or 'it says nothing'}")
     return pid
 
 
 def reap(pid: int, *, wait: bool = False) -> None:
-    """Let go of a keeper that this process started and that has ended."""
+    """Let go of a program that this process started and that has ended."""
     with suppress(ChildProcessError):
         os.waitpid(pid, 0 if wait else os.WNOHANG)
 
