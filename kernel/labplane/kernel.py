@@ -152,7 +152,11 @@ class Kernel(Lab):
         return Store(self.values, self._newcomer.name)
 
     async def restore(self, project_id: str, directory: Path) -> None:
-        await restoring.restore(self, self.kinds, self._deleted, project_id, directory)
+        try:
+            await restoring.restore(self, self.kinds, self._deleted, project_id, directory)
+        except BaseException:
+            await self.close(project_id, leave=True)
+            raise
 
     async def start(self) -> None:
         """Open the state of the lab, then await the starters of plugins (`at_start`).

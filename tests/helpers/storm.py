@@ -137,9 +137,13 @@ class Client:
         self._storm.expect(await http.post("/v1/projects", json=body), 201, 409)
 
     async def _make_own_again(self, http: httpx2.AsyncClient) -> None:
-        """Delete the VM that only this client knows and create it anew: it has the new script, whoever commits."""
+        """Delete the VM that only this client knows and create it anew: it has the new script, whoever commits.
+
+        A project that was closed while the VM was to be deleted, and was opened again, still has the VM (M-6).
+        """
         path = f"{self._home}/vpcs/vms/{self._own}"
-        self._storm.expect(await http.delete(path), 204, 404)
+        deleted = await http.delete(path)
+        self._storm.expect(deleted, 204, 404)
         self._scripts += 1
         script = f"# {self._number} {self._scripts}\n"
         body = {"name": f"own {self._number}", "vm_id": self._own, "startup_script": script}
@@ -147,11 +151,14 @@ class Client:
         self._storm.expect(made, 201, *REFUSED)
         if made.status_code != 201:
             return
+        acknowledged = made.json()["startup_script"]
+        if deleted.status_code == 204:
+            self._storm.hold(acknowledged == script, f"{path} was made with {script!r} and has {acknowledged!r}")
         shown = await http.get(path)
         self._storm.expect(shown, 200, 404)  # 404: the project was closed meanwhile
         if shown.status_code == 200:
             found = shown.json()["startup_script"]
-            self._storm.hold(found == script, f"{path} was acknowledged with {script!r} and has {found!r}")
+            self._storm.hold(found == acknowledged, f"{path} was acknowledged with {acknowledged!r} and has {found!r}")
 
     async def _contest(self, http: httpx2.AsyncClient) -> None:
         """Create or delete a VM whose id others use too, maybe in another project."""

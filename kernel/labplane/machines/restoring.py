@@ -89,6 +89,10 @@ async def restore(
 
 async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nios: dict[Port, NIO]) -> None:
     lab, driver = vm.lab, vm.driver
+    while (other := lab.vms.get(vm.id)) is not None:
+        async with other.lock:  # it is in the making, and is refused in the end, since the state has this one
+            if not other.gone:
+                raise Conflict(f"its id belongs to {other} of the project {other.project_id} meanwhile.")
     async with vm.lock:
         if console is not None:
             vm.console = _console_again(vm, console)

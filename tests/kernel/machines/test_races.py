@@ -1,14 +1,15 @@
 """Operations that wait look again afterwards: creation, commit, move and close at one moment (L-7, M-6)."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from labplane import remove_tree
-from labplane.machines import deleted_dirs
+from labplane import Conflict, remove_tree
+from labplane.machines import deleted_dirs, restoring
 from labplane_projects import plugin as projects_plugin
 from labplane_projects.project import Project
 from slow import Lane, vm_id
@@ -110,6 +111,46 @@ def test_a_commit_waits_for_a_vm_that_is_still_being_deleted(lane: Lane) -> None
     assert deletion.result(20).status_code == 204
     assert commit.result(20).status_code == 204
     assert not directory.exists()
+
+
+def test_a_project_is_opened_while_another_one_tries_to_make_a_vm_with_an_id_of_it(lane: Lane) -> None:
+    vm = lane.vm(tag=7)
+    assert lane.served.http.post(f"{lane.project}/close").status_code == 204
+    lane.driver.begun.clear()
+    let_go = lane.hold("show")
+    creation = lane.send("POST", f"{lane.served.project()}/slow/vms", json={"name": "thief", "vm_id": vm_id(vm)})
+    lane.until_begun(vm, "show")
+    opening = lane.send("POST", "/v1/projects", json={"project_id": vm_id(lane.project)})
+    lane.until_waiting(vm, 1)
+    let_go()
+    assert creation.result(20).status_code == 409
+    assert opening.result(20).status_code == 201
+    assert lane.served.http.get(vm).json()["tag"] == 7
+
+
+def test_a_project_whose_opening_fails_half_way_leaves_nothing_and_can_be_opened(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, vm = lane.served.lab, lane.vm(tag=7)
+    nio = {"type": "nio_udp", "lport": lab.udp.first, "rhost": "127.0.0.1", "rport": 9}
+    assert lane.served.http.post(f"{vm}/adapters/0/ports/0/nio", json=nio).status_code == 201
+    assert lane.served.http.post(f"{lane.project}/close").status_code == 204
+    write = lab.state.write
+
+    async def failing(statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        if statements[0][0] is restoring._DELETED:
+            raise Conflict("The disk is full.")
+        return await write(statements)
+
+    body = {"project_id": vm_id(lane.project)}
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.state, "write", failing)
+        assert lane.served.http.post("/v1/projects", json=body).status_code == 409
+    assert len(lab.vms) == 0
+    assert lab.udp.first not in lab.udp
+    assert lane.served.http.post("/v1/projects", json=body).status_code == 201
+    assert lab.vms.get(vm_id(vm)).nios == {(0, 0): nio}
+    assert lane.served.http.get(vm).json()["tag"] == 7
 
 
 @contextmanager
