@@ -121,6 +121,7 @@ def test_when_the_keeper_is_killed_its_vms_are_stopped_at_once_and_can_be_starte
             os.kill(keeper.hello["pid"], signal.SIGKILL)
         until(lambda: [show(server, vm)["status"] for vm in vms] == ["stopped"] * 3, "what the server knows", 5.0)
         assert "ended because its keeper has ended; it can be started again" in server.log
+        until(lambda: not server.children(), "the keeper to be reaped")
         for vm in vms:
             start(server, vm)
         assert len(server.children()) == 3

@@ -130,8 +130,7 @@ class Keeper:
         while not connection.closed and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
         connection.close()
-        if self._pid:
-            await asyncio.to_thread(starting.reap, self._pid, wait=True)
+        await self._reaped()
 
     def close(self) -> None:
         """Leave the program and all that it runs as they are."""
@@ -155,6 +154,7 @@ class Keeper:
                 connection = await self._greet()
             except (FileNotFoundError, ConnectionRefusedError):
                 self._all_are_gone()
+                await self._reaped()
                 if not may_start or self._closed:
                     raise
                 self._pid = await asyncio.to_thread(self._start, self._directory)
@@ -167,6 +167,12 @@ class Keeper:
                 connection.send_again(self._connection.unsent)
             self._connection = connection
             return connection
+
+    async def _reaped(self) -> None:
+        """Let go of the program, if this process started it; it has ended, or is about to."""
+        if self._pid:
+            await asyncio.to_thread(starting.reap, self._pid)
+            self._pid = 0
 
     async def _greet(self) -> Connection:
         assert self._directory is not None  # noqa: S101 - `_connected` has made one
@@ -217,8 +223,6 @@ class Keeper:
         self._followed.pop(key).follower.ended(None)
 
     def _lost(self) -> None:
-        if self._pid:
-            starting.reap(self._pid)
         if self._closed:
             self._all_are_gone()
             return

@@ -55,17 +55,17 @@ def launched(name: str, directory: Path, *arguments: str) -> int:
     finally:
         os.close(ready)
     if word != READY:
-        reap(pid, wait=True)
+        reap(pid)
         with (directory / "log").open(errors="replace") as file:
             words = file.read().strip().rsplit("\n", 1)[-1]
         raise ChildProcessError(f"The {name} of {directory} does not start: {words or 'it says nothing'}")
     return pid
 
 
-def reap(pid: int, *, wait: bool = False) -> None:
-    """Let go of a program that this process started and that has ended."""
+def reap(pid: int) -> None:
+    """Wait for the end of a program that this process started, and let go of it."""
     with suppress(ChildProcessError):
-        os.waitpid(pid, 0 if wait else os.WNOHANG)
+        os.waitpid(pid, 0)
 
 
 def archive() -> int:

@@ -149,7 +149,8 @@ def test_a_project_whose_opening_fails_half_way_leaves_nothing_and_can_be_opened
     assert len(lab.vms) == 0
     assert lab.udp.first not in lab.udp
     assert lane.served.http.post("/v1/projects", json=body).status_code == 201
-    assert lab.vms.get(vm_id(vm)).nios == {(0, 0): nio}
+    (again,) = lab.vms
+    assert again.nios == {(0, 0): nio}
     assert lane.served.http.get(vm).json()["tag"] == 7
 
 
