@@ -1,15 +1,27 @@
 """Fixtures that many tests use."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 TREE = Path(__file__).parent.parent
 STRANGERS = [*sorted(TREE.glob("tests/thirdparty/labplane-*")), *sorted(TREE.glob("drivers/labplane-*"))]
 
 collect_ignore = ["thirdparty"]  # whose tests run where it is installed
+
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # what else runs here decides how long an example takes
+hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Modules have read by now how much they are to do; to a server these variables would be settings that it lacks."""
+    for name in [name for name in os.environ if name.startswith("LABPLANE_")]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

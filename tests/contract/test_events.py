@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from expect import nothing, refusal, shown
+from greedy import connections
 from listening import Listener
 from machines import linked, show, start
 from support import Server, running, until
@@ -177,16 +178,12 @@ def test_head_gets_the_head(wire: Wire, project: str) -> None:
 
 def test_a_listener_that_vanishes_leaves_nothing_behind(server: Server, project: str) -> None:
     """W-7: nor is the next one the worse for it."""
-
-    def descriptors() -> int:
-        return len(os.listdir(f"/proc/{server.process.pid}/fd"))
-
     server.http.get(project)
-    before = descriptors()
+    before = connections(server)
     for _ in range(5):
         with notifications(server, project) as gone:
             gone.next()
-    until(lambda: descriptors() == before, "the descriptors to be closed")
+    until(lambda: connections(server) == before, "the sockets to be closed")
     with notifications(server, project) as next_one:
         server.vm(project)
         assert [action for action, _ in next_one.events(1)] == ["vm.created"]

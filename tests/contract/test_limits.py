@@ -127,9 +127,6 @@ def test_an_upload_that_goes_on_is_not(small: Server) -> None:
 
 
 def test_who_does_not_read_its_replies_is_hung_up(small: Server) -> None:
-    def connections() -> int:
-        return sum(target.startswith("socket:") for target in small.descriptors())
-
     request = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -142,6 +142,42 @@ def test_a_port_that_came_back_at_a_close_which_was_interrupted_is_whose_it_is_n
         assert "cannot be written" not in second.log
 
 
+def test_a_project_that_was_being_closed_holds_no_port_after_a_restart(tmp_path: Path) -> None:
+    """P-12: the server is killed between its note that the project is closed and that its ports are free."""
+    with running(tmp_path / "projects") as first:
+        path = first.project()
+        pair = first.linked_pair(path)
+        first.http.post(f"{path}/ports/udp")
+        consoles = [show(first, vm)["console"] for vm in pair]
+        first.stop(signal.SIGKILL)
+        change(first.projects, """UPDATE value SET value = replace(value, '"open"', '"closed"')""")
+        with anew(first, signal.SIGKILL) as second:
+            assert shown(second.http.get("/v1/projects")) == []
+            ports = shown(second.http.get("/v1/status"))["ports"]
+            assert (ports["udp"]["used"], ports["console"]["used"]) == ([], [])
+            assert state(second.projects, "SELECT * FROM port") == []
+            create(second, project_id=path.rpartition("/")[2])
+            assert [show(second, vm)["console"] for vm in pair] == consoles
+
+
+def test_a_project_whose_opening_was_interrupted_takes_no_port_that_another_one_leases(tmp_path: Path) -> None:
+    """P-12, U-5: it is open first, in place of a port that others have got it gets one that nobody has."""
+    with running(tmp_path / "projects") as first:
+        path, other = first.project(), first.project()
+        pair = first.linked_pair(path)
+        taken = shown(first.http.get(f"{pair[0]}/adapters/0/ports/0/nio"))["lport"]
+        nothing(first.http.post(f"{path}/close"))
+        assert first.link(first.vm(other), taken, 9).status_code == 201
+        leased = shown(first.http.post(f"{other}/ports/udp"), 201)["udp_port"]
+        before = shown(first.http.get("/v1/status"))["ports"]["udp"]["used"]
+        first.stop(signal.SIGKILL)
+        change(first.projects, """UPDATE value SET value = replace(value, '"closed"', '"open"')""")
+        with anew(first, signal.SIGKILL) as second:
+            lports = [shown(second.http.get(f"{vm}/adapters/0/ports/0/nio"))["lport"] for vm in pair]
+            assert not {taken, leased} & set(lports)
+            assert shown(second.http.get("/v1/status"))["ports"]["udp"]["used"] == sorted({*before, *lports})
+
+
 def test_a_vm_of_a_closed_project_keeps_its_id(server: Server) -> None:
     """M-6, B-5."""
     path = server.project()

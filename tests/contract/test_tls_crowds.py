@@ -13,7 +13,7 @@ import psutil
 import pytest
 import trustme
 
-from greedy import open_files, resident
+from greedy import connections, resident
 from support import DEADLINE, Server, running, until
 
 MIB = 1024 * 1024
@@ -120,15 +120,15 @@ def test_handshakes_of_one_address_take_no_more_than_its_share(
 ) -> None:
     until(lambda: served(server, trusting, PEER), "a server without a crowd")
     until(lambda: clients(server) == 0, "a server without clients")
-    memory, files = resident(server), open_files(server)
+    memory, files = resident(server), connections(server)
     with crowd(server, 200, PEER, hello):
         until(lambda: served(server, trusting, OTHER), "a reply to another address")
-        assert open_files(server) <= files + 6 + 40 + 1, "its share, as many refused as there are places, one served"
+        assert connections(server) <= files + 6 + 40 + 1, "its share, as many refused as there are places, one served"
         assert resident(server) - memory < (6 + 40) * MIB // 2, "asyncio's TLS takes 256 KiB for each"
         # Those that were refused are given up at once, those that were not are still there.
-        until(lambda: open_files(server) <= files + 6, "the end of the refused ones")
+        until(lambda: connections(server) <= files + 6, "the end of the refused ones")
         assert reply(server, trusting, PEER) == b"HTTP/1.1 503 Service Unavailable"
-    until(lambda: open_files(server) <= files, "the end of the others")
+    until(lambda: connections(server) <= files, "the end of the others")
     assert served(server, trusting, PEER)
 
 
@@ -206,12 +206,12 @@ def test_a_handshake_that_does_not_end_is_given_up(
     loop: str, authority: trustme.CA, trusting: ssl.SSLContext, tmp_path: Path
 ) -> None:
     with encrypted(tmp_path, authority, trusting, loop, 1) as server:
-        files = open_files(server)
+        files = connections(server)
         with crowd(server, 3, PEER) as silent, crowd(server, 3, PEER, HALF_A_HELLO) as begun:
             for client in (*silent, *begun):
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(1) == b""
-            until(lambda: open_files(server) <= files, "the end of the handshakes")
+            until(lambda: connections(server) <= files, "the end of the handshakes")
             assert served(server, trusting, PEER)
 
 

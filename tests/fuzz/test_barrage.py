@@ -21,7 +21,6 @@ HOW = settings(
     max_examples=120 * max(TIMES, 1),
     derandomize=not TIMES,
     database=None,
-    deadline=None,
     phases=[Phase.generate],  # what has been done to the server before cannot be done again
     suppress_health_check=list(HealthCheck),
 )

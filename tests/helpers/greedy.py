@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import psutil
+
 from support import Server
 
 
@@ -13,6 +15,6 @@ def resident(server: Server) -> int:
     return int(found[1]) * 1024
 
 
-def open_files(server: Server) -> int:
-    """How many descriptors the server's process has open."""
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+def connections(server: Server) -> int:
+    """How many TCP sockets the server's process has open, those that listen included."""
+    return len(psutil.Process(server.process.pid).net_connections("tcp"))

@@ -19,7 +19,7 @@ from labplane.machines.adoption import leave as leave_to_next
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.ports import MacBlocks
-from labplane.machines.restoring import Adopter
+from labplane.machines.restoring import Adopter, let_go
 from labplane.machines.vm import VM, directory_of
 from labplane.machines.vms import VMs
 from labplane.measures import Measures
@@ -138,9 +138,10 @@ class Lab(ABC):
         """
 
     async def all_restored(self) -> None:
-        """All projects are open again: end what an earlier server had run and no VM has taken over."""
+        """All projects are open again: end what an earlier server had run and no VM has taken over, free its ports."""
         if self.adopter is not None:
             await self.adopter.end_others()
+        await let_go(self)
 
     @property
     def leaving(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from labplane.errors import Conflict, LabError
+from labplane.errors import Conflict, LabError, NotFound
 from labplane.machines import records
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.vm import VM, Phase, directory_in
@@ -24,8 +24,8 @@ _VMS = (
     "SELECT vm_id, kind, name, settings, console, nios, wanted, generation, last_exit FROM vm "
     "WHERE project_id = ? ORDER BY position"
 )
-_LEASES = "SELECT number, project_id, boot, since FROM port WHERE pool = 'udp' AND vm_id IS NULL"
-_HELD = "SELECT pool, number, project_id FROM port WHERE vm_id IS NOT NULL"
+_UNCLAIMED = "SELECT number, boot, since FROM port WHERE project_id IS NULL"
+_HELD = "SELECT pool, number, project_id FROM port WHERE project_id IS NOT NULL"
 _DELETED = "SELECT vm_id, kind, committed FROM deleted WHERE project_id = ?"
 
 
@@ -42,15 +42,27 @@ class Adopter(Protocol):
 async def recall(lab: "Lab") -> None:
     """Take back the UDP ports that are leased to nobody yet, for the time that they have left (U-1).
 
-    The ports of all VMs are held for their projects, so that none which comes back first gets that of a later one.
+    All ports of projects and their VMs are held for the projects, so that none which comes back first gets that of a
+    later one.
     """
     await lab.values.load()
     for pool, number, project_id in await lab.state.write([(_HELD, ())]):
         (lab.udp if pool == records.UDP else lab.consoles).restore(number, lab.project_owner(project_id))
-    unclaimed = [row for row in await lab.state.write([(_LEASES, ())]) if row[1] is None]
-    since = {number: records.since_now(boot, since) for number, _, boot, since in unclaimed}
+    unclaimed = await lab.state.write([(_UNCLAIMED, ())])
+    since = {number: records.since_now(boot, since) for number, boot, since in unclaimed}
     for number in sorted(since, key=since.__getitem__):
         lab.udp.restore(number, None, since[number])
+
+
+async def let_go(lab: "Lab") -> None:
+    """Give back the ports of projects that have not come back: they were being closed when the server was killed."""
+    for project_id in {project_id for *_, project_id in await lab.state.write([(_HELD, ())])}:
+        try:
+            lab.project_dir(project_id)
+        except NotFound:
+            for pool in (lab.udp, lab.consoles):
+                pool.release_all(lab.project_owner(project_id))
+            records.note_closed(lab, project_id)
 
 
 async def restore(
@@ -63,9 +75,6 @@ async def restore(
     await lab.values.load(project_id)
     rows = await lab.state.write([(_VMS, (project_id,))])
     owner = lab.project_owner(project_id)
-    for number, whose, _, _ in await lab.state.write([(_LEASES, ())]):
-        if whose == project_id:
-            lab.udp.restore(number, owner)
     other = _hold_lports(lab, rows, owner)
     for vm_id, kind, name, settings, console, nios, wanted, generation, last_exit in rows:
         links: dict[Port, NIO] = {(adapter, port): _moved(nio, other) for adapter, port, nio in json.loads(nios)}

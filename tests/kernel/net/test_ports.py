@@ -185,9 +185,7 @@ class Pool(RuleBasedStateMachine):
         assert len(self.pool._unclaimed) <= len(self.leases)
 
 
-Pool.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+Pool.TestCase.settings = settings(max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 TestPool = Pool.TestCase
 
 
