@@ -38,6 +38,7 @@ WITHOUT_A_METHOD = {
     ("DELETE", "/v1/{kind}/vms/{path}"): "likewise",
     ("GET", "/v1/lab.schema.json"): "for editors",
     ("GET", "/v1/kinds"): "for `labplane doctor`",
+    ("POST", "/v1/labs"): "the text of a file, for any HTTP client",
     ("GET", "/v1/projects/{project_id}/files"): "what it lists is fetched without this client",
     ("GET", "/v1/projects/{project_id}/files/{path}"): "no JSON: a stream of bytes, for any HTTP client",
     ("POST", "/v1/projects/{project_id}/files/{path}"): "likewise",

@@ -52,6 +52,7 @@ NEVER = {
     ("GET", "/v1/projects/{project_id}/notifications"),
     ("POST", "/v1/version"),  # nobody guesses the server's
     ("POST", "/v1/projects/{project_id}/import"),  # nobody guesses an archive
+    ("POST", "/v1/labs"),  # nor a lab file
     ("GET", "/v1/projects/{project_id}/vpcs/vms/{vm_id}/adapters/{adapter}/ports/{port}/nio"),  # seldom plugged then
     ("POST", "/v1/projects/{project_id}/links"),  # nobody guesses the ids of two VMs
     ("DELETE", "/v1/projects/{project_id}/links/{link_id}"),

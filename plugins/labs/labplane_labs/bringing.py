@@ -163,7 +163,7 @@ class _Bringing:
         self._names = {vm_id: node["name"] for vm_id, node in nodes.items()}
         by_name = {name: nodes[vm.vm_id] for name, vm in self._vms.items() if vm.vm_id in nodes}
         wanted, complaints = wanted_links(self._file.links, by_name)
-        self.outcome.failures += complaints
+        self.outcome.failures += [sentence for _, sentence in complaints]
         at_port = {port_at(end): link for link in topology["links"] for end in link["ends"]}
         missing = [one for one in wanted if not one.is_there(at_port)]
         in_the_way = {link["link_id"]: link for one in missing for link in one.in_the_way(at_port)}
@@ -201,11 +201,8 @@ class _Bringing:
             wanted = self._file.nodes.get(node["name"]) if node["vm_id"] in ours else None
             if wanted is None:
                 continue
-            place: dict[str, Any] = {} if wanted.notes is None else {"notes": wanted.notes}
-            if wanted.position is not None:
-                place |= {"x": wanted.position[0], "y": wanted.position[1]}
-            if any(node[name] != value for name, value in place.items()):
-                places.append({"vm_id": node["vm_id"], **place})
+            if any(node[name] != value for name, value in wanted.place.items()):
+                places.append({"vm_id": node["vm_id"], **wanted.place})
         if places:
             await self._client.call("PATCH", f"/v1/projects/{self._project}/topology", {"nodes": places})
             for place in places:

@@ -25,6 +25,12 @@ class Node:
     notes: str | None = None
     console: int | None = None
 
+    @property
+    def place(self) -> Mapping[str, Any]:
+        """Where it stands and what is noted of it, as topologies have it; what the file says nothing of is left out."""
+        at = {} if self.position is None else {"x": self.position[0], "y": self.position[1]}
+        return at if self.notes is None else {**at, "notes": self.notes}
+
 
 @dataclass(frozen=True)
 class End:

@@ -124,7 +124,12 @@ def read(path: Path) -> Document:
         raise BadFile([Problem(str(path), 0, 0, f"cannot be read: {error.strerror}.")]) from None
     if len(data) > LARGEST:
         raise BadFile([Problem(str(path), 0, 0, f"is longer than {LARGEST} bytes.")])
+    return Document(str(path), decoded(str(path), data))
+
+
+def decoded(name: str, data: bytes) -> str:
+    """The text of the file of that name. Raises BadFile."""
     try:
-        return Document(str(path), data.decode("utf-8-sig"))
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadFile([Problem(str(path), 0, 0, "is not in UTF-8.")]) from None
+        raise BadFile([Problem(name, 0, 0, "is not in UTF-8.")]) from None

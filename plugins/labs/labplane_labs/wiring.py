@@ -16,10 +16,11 @@ def port_at(end: Mapping[str, Any]) -> Port:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A link of the file with its ports."""
+    """A link of the file with its ports; number: which of the file's links it is."""
 
     link: Link
     ports: tuple[Port, ...]
+    number: int
 
     def __str__(self) -> str:
         return str(self.link)
@@ -44,8 +45,8 @@ class Wanted:
                 yield link
 
 
-def wanted_links(links: Sequence[Link], nodes: Mapping[str, Any]) -> tuple[list[Wanted], list[str]]:
-    """The links with their ports, and a sentence about each that has none.
+def wanted_links(links: Sequence[Link], nodes: Mapping[str, Any]) -> tuple[list[Wanted], list[tuple[int, str]]]:
+    """The links with their ports, and the number of each that has none with a sentence that says why.
 
     nodes: those of a topology, by the name in the file. The same file gives the same ports each time.
     """
@@ -56,23 +57,25 @@ def wanted_links(links: Sequence[Link], nodes: Mapping[str, Any]) -> tuple[list[
         if not isinstance(named[end], str):
             taken.add(named[end])  # type: ignore[arg-type]
     wanted, complaints = [], []
-    for link in links:
+    for number, link in enumerate(links):
         ports: list[Port] = []
         for end in link.ends:
             if end.node not in nodes:
-                complaints.append(f"{link}: {end.node} could not be made.")
+                complaints.append((number, f"{link}: {end.node} could not be made."))
                 break
             port = named[end] if end.port is not None else _lowest(nodes[end.node], taken)
             if port is None:
-                complaints.append(f"{link}: {end.node} has no free port; it has {len(nodes[end.node]['ports'])}.")
+                complaints.append(
+                    (number, f"{link}: {end.node} has no free port; it has {len(nodes[end.node]['ports'])}.")
+                )
                 break
             if isinstance(port, str):
-                complaints.append(f"{link}: {port}")
+                complaints.append((number, f"{link}: {port}"))
                 break
             taken.add(port)
             ports.append(port)
         else:
-            wanted.append(Wanted(link, tuple(ports)))
+            wanted.append(Wanted(link, tuple(ports), number))
     return wanted, complaints
 
 
