@@ -28,6 +28,10 @@ everyday: dict[str, st.SearchStrategy[Any]] = {
     "maxLength": st.integers(0, 3),
     "minimum": st.integers(-2, 2),
     "maximum": st.integers(-2, 2),
+    "exclusiveMinimum": st.integers(-2, 2),
+    "exclusiveMaximum": st.integers(-2, 2),
+    "minItems": st.integers(0, 2),
+    "maxItems": st.integers(0, 2),
     "pattern": st.sampled_from(["^a", "b$", "."]),
     "const": words,
     "enum": st.lists(words, min_size=1, unique=True),
@@ -37,7 +41,7 @@ everyday: dict[str, st.SearchStrategy[Any]] = {
 }
 unusual: dict[str, st.SearchStrategy[Any]] = {
     "multipleOf": st.integers(1, 2),
-    "minItems": st.integers(0, 2),
+    "prefixItems": st.just([{"type": "integer"}]),
     "const": scalars,
     "enum": st.lists(scalars, min_size=1, max_size=2),
     "additionalProperties": st.just({"type": "integer"}),
@@ -49,7 +53,8 @@ unusual: dict[str, st.SearchStrategy[Any]] = {
 
 def schemas(keywords: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        deep = {"properties": st.dictionaries(words, inner, max_size=3), "if": inner, "then": inner}
+        deep: dict[str, Any] = {"properties": st.dictionaries(words, inner, max_size=3), "if": inner, "then": inner}
+        deep["items"] = inner
         deep["allOf"] = st.lists(inner, min_size=1, max_size=2)
         return st.fixed_dictionaries({}, optional={**keywords, **deep})
 
