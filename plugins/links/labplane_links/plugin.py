@@ -23,7 +23,7 @@ from labplane import (
 from labplane_links.consoles import Typist
 from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
 from labplane_links.layout import PLACE, UNPLACED, Layout
-from labplane_links.wiring import End, Link, Port, PortNames, links_among, port_names
+from labplane_links.wiring import End, Link, Port, PortNames, links_among
 
 LOOPBACK = "127.0.0.1"
 NUMBER: Schema = {"type": "integer", "minimum": 0}
@@ -147,6 +147,7 @@ class Links(Plugin):
 
     async def topology(self, request: Request) -> Any:
         """K-1."""
+        await self._names.learn(self._vms(request.project_id))
         vms = self._vms(request.project_id)
         places = self._layout.of(request.project_id)
         links = await links_among(vms)
@@ -177,7 +178,7 @@ class Links(Plugin):
         given: Sequence[Mapping[str, Any]] = request.body["ends"]
         vms = [self._vm(request.project_id, end["vm_id"]) for end in given]
         async with self._locked(request.project_id, vms):
-            ports = _ports(list(zip(vms, given, strict=True)))
+            ports = _ports(list(zip(vms, given, strict=True)), self._names)
             for vm in vms:
                 if "nio_udp" not in vm.driver.nios:
                     raise Conflict(f"{vm} takes no links by UDP; it takes {', '.join(vm.driver.nios) or 'none'}.")
@@ -277,7 +278,7 @@ class Links(Plugin):
                 raise
 
 
-def _ports(ends: Sequence[tuple[VM, Mapping[str, Any]]]) -> list[Port]:
+def _ports(ends: Sequence[tuple[VM, Mapping[str, Any]]], all_names: PortNames) -> list[Port]:
     """The port of each end, by its numbers, its name, or the lowest that is free. Raises BadRequest, Conflict."""
     taken: set[tuple[VM, Port]] = set()
     ports = []
@@ -286,7 +287,7 @@ def _ports(ends: Sequence[tuple[VM, Mapping[str, Any]]]) -> list[Port]:
             raise BadRequest(
                 "An end has 'adapter' and 'port', or the 'name' of a port, or neither for the lowest free."
             )
-        names = port_names(vm)
+        names = all_names.of(vm)
         if "port" in end:
             port = (end["adapter"], end["port"])
         elif "name" in end:

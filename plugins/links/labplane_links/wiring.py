@@ -1,7 +1,8 @@
 """What is linked to what, read from the NIOs that are plugged in, whoever plugged them."""
 
+import asyncio
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,6 +65,13 @@ class PortNames:
         if known is None or known[0] != vm.settings:
             known = self._known[vm] = dict(vm.settings), port_names(vm)
         return known[1]
+
+    async def learn(self, vms: Sequence[VM]) -> None:
+        """Have the names of these VMs ready, and let others have their turn meanwhile: each takes its driver's time."""
+        for number, vm in enumerate(vms):
+            self.of(vm)
+            if number % 100 == 99:
+                await asyncio.sleep(0)
 
 
 async def links_among(vms: Iterable[VM]) -> list[Link]:
