@@ -84,15 +84,17 @@ class _Bringing:
         self._restart: set[str] = set()
 
     async def run(self, *, prune: bool, wait: bool) -> None:
-        await self._client.create_project(name=self.lab, project_id=self._project)
-        topology = await self._client.topology(self._project)
-        there = {node["vm_id"]: node for node in topology["nodes"]}
         self.doing = "making the nodes"
+        if not await self._made_at_once():
+            await self._client.create_project(name=self.lab, project_id=self._project)
+        topology = await self._client.topology(self._project)
+        steps = len(self.outcome.steps)
+        there = {node["vm_id"]: node for node in topology["nodes"]}
         kinds = {node.kind for node in self._file.nodes.values()} & {node["kind"] for node in topology["nodes"]}
         shown = await asyncio.gather(*(self._client.vms(self._project, kind) for kind in kinds))
         known = {vm.vm_id: vm for vms in shown for vm in vms}
         await self._each(self._file.nodes.values(), lambda node: self._node(node, there, known))
-        if self.outcome.steps:
+        if len(self.outcome.steps) > steps:
             topology = await self._client.topology(self._project)
         self.doing = "linking"
         await self._link(topology, prune)
@@ -105,6 +107,29 @@ class _Bringing:
         if wait:
             self.doing = "the wait for a prompt"
             await self._each([vm for vm in self._vms.values() if vm.console is not None], self._ready)
+
+    async def _made_at_once(self) -> bool:
+        """Have the server make a lab that is not there in one request; whether it did.
+
+        A lab that cannot be made as a whole is made as far as it can be, by the requests for each of its parts.
+        """
+        document = self._file.document
+        if document is None or any(project.project_id == self._project for project in await self._client.projects()):
+            return False
+        try:
+            await self._client.call("POST", "/v1/labs", {**document.data, "name": self.lab})
+        except ClientError as error:
+            if error.status is None:
+                raise
+            return False
+        for name in self._file.nodes:
+            self._did("created", name)
+        for link in self._file.links:
+            self._did("linked", str(link))
+        for node in self._file.nodes.values():
+            if node.place:
+                self._did("placed", node.name)
+        return True
 
     async def _each(self, items: Iterable[Any], do: Callable[[Any], Awaitable[None]]) -> None:
         """Do it to each item, some at once; a refusal is a failure of that item alone."""

@@ -132,8 +132,8 @@ def _problem(document: Document, where: Sequence[str | int], error: Any) -> Prob
         says = "a name has letters, digits, '-', '_' and '.', at most 63, and begins with a letter or a digit."
         return document.problem([*where, error.instance], says, key=True)
     if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
-        return document.problem(where, f"{missing!r} is missing here.")
+        missing = error.message.partition(" is a required property")[0]  # there is an error for each
+        return document.problem(where, f"{missing} is missing here.")
     return document.problem(where, f"{error.message[:300]}.")
 
 

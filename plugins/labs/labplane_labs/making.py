@@ -1,7 +1,9 @@
 """Making the lab of a file in the server itself: all of it, or nothing."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable
+from itertools import islice
 from typing import Any
 
 from starlette.responses import Response
@@ -13,6 +15,7 @@ from labplane_labs.reading import Document, Path_
 from labplane_labs.wiring import Wanted, wanted_links
 
 PROJECT = "/v1/projects/{project_id}"
+AT_ONCE = 16
 NIO = "/adapters/{adapter:int}/ports/{port:int}/nio"
 
 
@@ -41,16 +44,14 @@ class _Making:
         self._lab, self._file, self._document, self._project = lab, file, document, project_id
 
     async def run(self) -> None:
-        for node in self._file.nodes.values():
-            await self._at(["nodes", node.name], "POST", f"/{node.kind}/vms", self._vm(node))
+        await _some_at_once(self._node(node) for node in self._file.nodes.values())
         topology: Response = await self._ask("GET", "/topology")
         by_id = {node["vm_id"]: node for node in json.loads(bytes(topology.body))["nodes"]}
         nodes = {name: by_id[ids.vm_id(self._file.name, name)] for name in self._file.nodes}
         wanted, complaints = wanted_links(self._file.links, nodes)
         for number, sentence in complaints:
             raise Conflict(str(self._document.problem(["links", number], sentence)))
-        for link in wanted:
-            await self._link(link)
+        await _some_at_once(self._link(link) for link in wanted)
         places = [
             {"vm_id": ids.vm_id(self._file.name, node.name), **node.place}
             for node in self._file.nodes.values()
@@ -59,9 +60,10 @@ class _Making:
         if places:
             await self._ask("PATCH", "/topology", {"nodes": places})
 
-    def _vm(self, node: Node) -> Mapping[str, Any]:
+    async def _node(self, node: Node) -> None:
         console = {} if node.console is None else {"console": node.console}
-        return {"name": node.name, "vm_id": ids.vm_id(self._file.name, node.name), **node.settings, **console}
+        body = {"name": node.name, "vm_id": ids.vm_id(self._file.name, node.name), **node.settings, **console}
+        await self._at(["nodes", node.name], "POST", f"/{node.kind}/vms", body)
 
     async def _link(self, wanted: Wanted) -> None:
         where: Path_ = ["links", wanted.number]
@@ -82,3 +84,15 @@ class _Making:
 
     async def _ask(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
         return await self._lab.ask(method, PROJECT + path, body, project_id=self._project, **parameters)
+
+
+async def _some_at_once(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do these, a few at a time, which share a commit of the state. Raises what the first that failed has raised.
+
+    None is left running then.
+    """
+    left = iter(steps)
+    while few := list(islice(left, AT_ONCE)):
+        for failure in await asyncio.gather(*few, return_exceptions=True):
+            if failure is not None:
+                raise failure

@@ -1,7 +1,10 @@
 """YAML with the line and column of each value, as plain data."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +44,28 @@ class Document:
     """
 
     def __init__(self, name: str, text: str) -> None:
-        self.name = name
+        self.name, self._text = name, text
         self._yaml = yaml_of_labs()
+        self._count = 0
         try:
-            self.tree = self._yaml.load(text)
+            read = json.loads(text, object_pairs_hook=_unlike, parse_constant=_no_constant)  # JSON is YAML, much faster
+        except (ValueError, RecursionError):
+            read = self.tree
+        self.data = self._plain(read, [])
+
+    @cached_property
+    def tree(self) -> Any:
+        try:
+            return self._yaml.load(self._text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             what = " ".join(str(part) for part in (error.problem, error.context) if part)
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            raise BadFile([Problem(name, line, column, f"this is no YAML: {what}.")]) from None
+            raise BadFile([Problem(self.name, line, column, f"this is no YAML: {what}.")]) from None
         except (YAMLError, ValueError) as error:
-            raise BadFile([Problem(name, 0, 0, f"this is no YAML: {error}")]) from None
-        self._count = 0
-        self.data = self._plain(self.tree, [])
+            raise BadFile([Problem(self.name, 0, 0, f"this is no YAML: {error}")]) from None
+        except RecursionError:
+            raise BadFile([Problem(self.name, 0, 0, "this is too much for a lab.")]) from None
 
     def problem(self, where: Path_, message: str, *, key: bool = False) -> Problem:
         """A problem with the value at that path, or with its key."""
@@ -88,22 +100,49 @@ class Document:
             raise BadFile([Problem(self.name, 0, 0, "this is too much for a lab.")])
         if value is None or isinstance(value, bool):
             return value
-        if isinstance(value, str):
+        if isinstance(value, str) and _is_text(value):
             return str(value)
         if isinstance(value, int):
             return int(value)
-        if isinstance(value, float):
+        if isinstance(value, float) and isfinite(value):
             return float(value)
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
                     problem = self.problem([*where, key], f"the key {key!r} is no text; put it into quotes.", key=True)
                     raise BadFile([problem])
+                if not _is_text(key):
+                    raise BadFile([self.problem(where, f"the key {key!r} has half of a character.")])
             return {str(key): self._plain(inner, [*where, key]) for key, inner in value.items()}
-        if isinstance(value, Sequence) and not isinstance(value, bytes):
+        if isinstance(value, Sequence) and not isinstance(value, bytes | str):
             return [self._plain(inner, [*where, number]) for number, inner in enumerate(value)]
+        if isinstance(value, str):
+            raise BadFile([self.problem(where, f"{value[:60]!r} has half of a character.")])
+        if isinstance(value, float):
+            raise BadFile([self.problem(where, f"{value} is no number that a lab can have.")])
         what = type(value).__name__
         raise BadFile([self.problem(where, f"{value} is read as a {what}; put it into quotes if it is a text.")])
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written in UTF-8: what "\\ud800" means in JSON cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unlike(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError when a key is there twice, which YAML knows how to complain of."""
+    made = dict(members)
+    if len(made) < len(members):
+        raise ValueError("a key is there twice")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def yaml_of_labs() -> YAML:

@@ -17,6 +17,8 @@ import httpx2
 import platformdirs
 import psutil
 
+from labplane_client import Client
+
 PATIENCE = 30.0
 
 
@@ -37,7 +39,8 @@ def usual() -> str:
 def answers(url: str) -> bool:
     """Whether something that speaks HTTP answers there, be it with a refusal."""
     try:
-        httpx2.get(f"{url}/v1/version", timeout=5, trust_env=False)
+        with Client(url) as client:
+            client.http.get("/v1/version", timeout=5)
     except (httpx2.HTTPError, httpx2.InvalidURL):
         return False
     return True

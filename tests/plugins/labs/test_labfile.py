@@ -1,5 +1,6 @@
 """Lab files: what is in them, and what is said of those that are wrong."""
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,12 @@ def test_defaults_are_for_those_nodes_whose_kind_has_them(tmp_path: Path, schema
         ("name: a\nnodes: {7: {kind: vpcs}}", 2, 9, "the key 7 is no text"),
         ("name: 2026-11-28\nnodes: {}", 1, 7, "put it into quotes"),
         ("", 1, 1, "None is not of type 'object'"),
+        ("name: a\nnodes: {pc: {kind: vpcs, position: [.nan, 1]}}", 2, 37, "nan is no number"),
+        ('{"name": "a", "nodes": {"pc": {"kind": "vpcs", "position": [1e400, 1]}}}', 1, 61, "inf is no number"),
+        ('name: a\nnodes: {pc: {kind: vpcs, notes: "\\ud800"}}', 2, 33, "half of a character"),
+        ('{"name": "a", "nodes": {"pc": {"kind": "vpcs", "notes": "\\ud800"}}}', 1, 57, "half of a character"),
+        ('{"name": "a",\n "name": "b", "nodes": {}}', 2, 2, "duplicate key"),
+        ("[" * 20_000, 0, 0, "too much"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
@@ -141,6 +148,17 @@ def test_what_is_wrong_is_said_with_its_place(
     found = problems(tmp_path, schema, text)
     assert [one[:2] for one in found] == [(line, column)], found
     assert words in found[0][2]
+
+
+def test_json_is_read_as_the_yaml_that_it_is(tmp_path: Path, schema: Any) -> None:
+    lab = parsed(tmp_path, schema, WHOLE)
+    assert lab.document is not None
+    as_json = json.dumps(lab.document.data)
+    assert parsed(tmp_path, schema, as_json) == lab
+    assert problems(tmp_path, schema, as_json.replace('"pc3": null', '"pc3": 7'))[0][:2] == (
+        1,
+        as_json.index('"pc3": null') + 8,
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, schema: Any) -> None:

@@ -1,5 +1,6 @@
 """The commands `up`, `down`, `ps` and `check`."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -26,6 +27,8 @@ from labplane_labs.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from labplane_labs.bringing import Outcome, Step
     from labplane_labs.labfile import LabFile
 
@@ -82,11 +85,12 @@ class _progress:  # noqa: N801 - reads as a function
     """A line that says what is being done, on a terminal; nothing elsewhere."""
 
     def __init__(self, lab: str, output: str) -> None:
-        from rich.console import Console
-
-        console = Console(stderr=True)
-        self._status = console.status(f"{lab}: …") if console.is_terminal and output == "text" else None
+        self._status: Status | None = None
         self._lab = lab
+        if output == "text" and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(f"{lab}: …")
 
     def __enter__(self) -> "_progress":
         if self._status is not None:
