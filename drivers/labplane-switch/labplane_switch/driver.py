@@ -5,11 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
-from labplane import VM, Driver, Schema, open_udp
+from labplane import VM, BadRequest, Driver, Schema, open_udp
 from labplane_switch.switch import Counters, Switch
+from labplane_switch.vlans import Vlans
 
 MOST_PORTS = 64
 COUNT: Schema = {"type": "integer", "minimum": 0}
+VLAN: Schema = {"type": "integer", "minimum": 1, "maximum": 4094}
+TRUNK: Schema = {
+    "type": "object",
+    "properties": {
+        "native": {
+            "description": "the VLAN of frames without a tag, 1 unless given; null: they are dropped",
+            "anyOf": [VLAN, {"type": "null"}],
+        },
+        "allowed": {"description": "the VLANs of frames with one, all unless given", "type": "array", "items": VLAN},
+    },
+    "additionalProperties": False,
+}
 
 
 class SwitchDriver(Driver):
@@ -23,6 +36,15 @@ class SwitchDriver(Driver):
             "minimum": 1,
             "maximum": 1_000_000,
             "default": 300,
+            "x-change": "live",
+        },
+        "vlans": {
+            "type": "object",
+            "description": "by the name of a port: the VLAN of an access port, or a trunk. A port that is not named "
+            "is an access port of VLAN 1; with no port named, frames with a tag are forwarded like all others",
+            "patternProperties": {"^eth(0|[1-9][0-9]?)$": {"anyOf": [VLAN, {"const": "trunk"}, TRUNK]}},
+            "additionalProperties": False,
+            "default": {},
             "x-change": "live",
         },
     }
@@ -40,11 +62,18 @@ class SwitchDriver(Driver):
         return (settings["ports"],)
 
     async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
-        if "ageing_seconds" in changes and (switch := self._switch(vm)) is not None:
+        settings = {"ports": 8, "vlans": {}, **vm.settings, **changes}
+        names = [f"eth{number}" for number in range(settings["ports"])]
+        if strangers := sorted(set(settings["vlans"]) - set(names)):
+            raise BadRequest(f"'vlans' has {strangers[0]}, and the switch only ports from {names[0]} to {names[-1]}.")
+        switch = self._switch(vm)
+        if switch is not None and "ageing_seconds" in changes:
             switch.table.ageing = changes["ageing_seconds"]
+        if switch is not None and settings["vlans"] != vm.settings["vlans"]:
+            switch.vlans = _vlans(settings["vlans"])
 
     async def start(self, vm: VM) -> None:
-        switch = Switch(vm.settings["ageing_seconds"])
+        switch = Switch(vm.settings["ageing_seconds"], _vlans(vm.settings["vlans"]))
         try:
             for (_, number), nio in vm.nios.items():
                 await switch.plug(number, await open_udp(vm, nio))
@@ -79,3 +108,7 @@ class SwitchDriver(Driver):
         """The switch that runs, or last ran: its counters stay to be read."""
         switch: Switch | None = vm.data.get("switch")
         return switch
+
+
+def _vlans(setting: Mapping[str, Any]) -> Vlans | None:
+    return Vlans({int(name.removeprefix("eth")): port for name, port in setting.items()}) if setting else None

@@ -34,6 +34,10 @@ class MacTable:
         found = self._seen.get(address)
         return found[0] if found is not None and now - found[1] < self.ageing else None
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._seen.clear()
+
     def forget(self, port: int) -> None:
         """Forget all that was seen at `port`."""
         for address in [address for address, (where, _) in self._seen.items() if where == port]:
@@ -54,14 +58,18 @@ def is_group(address: bytes) -> bool:
     return bool(address[0] & 1)
 
 
-def egress(frame: bytes, ingress: int, ports: Collection[int], table: MacTable, now: float) -> Collection[int]:
+def egress(
+    frame: bytes, ingress: int, ports: Collection[int], table: MacTable, now: float, vlan: bytes = b""
+) -> Collection[int]:
     """To which of `ports` the `frame` goes that came in at `ingress`; its source is learnt on the way.
+
+    vlan: where addresses are told apart by VLANs: what stands for the frame's.
 
     A known address's frame goes to its port, or nowhere when that is `ingress`; any other goes to all but `ingress`.
     The frame must be longer than its HEADER or as long.
     """
-    destination = frame[:6]
-    table.learn(frame[6:12], ingress, now)
+    destination = frame[:6] + vlan
+    table.learn(frame[6:12] + vlan, ingress, now)
     if not is_group(destination):
         known = table.find(destination, now)
         if known is not None:

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labplane_switch.forwarding import HEADER, MacTable, egress
+from labplane_switch.vlans import Vlans
 
 
 @dataclass(slots=True)
 class Counters:
-    """What came in at a port, what went out, and what was lost there: runts that came in, frames that cannot go out."""
+    """What came in at a port, what went out, and what was lost there.
+
+    dropped: runts that came in, frames of a VLAN that the port has not, frames that cannot go out.
+    """
 
     frames_in: int = 0
     bytes_in: int = 0
@@ -79,12 +83,23 @@ class Switch:
 
     table:    the MAC addresses that it knows.
     counters: of each port, by its number, since the switch was started.
+    vlans:    None for a switch that knows none and forwards frames with a tag like all others.
     """
 
-    def __init__(self, ageing: float) -> None:
+    def __init__(self, ageing: float, vlans: Vlans | None = None) -> None:
         self.table = MacTable(ageing)
+        self._vlans = vlans
         self.counters: defaultdict[int, Counters] = defaultdict(Counters)
         self._ports: dict[int, Port] = {}
+
+    @property
+    def vlans(self) -> Vlans | None:
+        return self._vlans
+
+    @vlans.setter
+    def vlans(self, vlans: Vlans | None) -> None:
+        self._vlans = vlans
+        self.table.clear()  # who was seen where is true no more
 
     def end(self, number: int) -> socket.socket | None:
         """The socket of that port, if it is plugged."""
@@ -122,5 +137,15 @@ class Switch:
             await self.unplug(number)
 
     def _forward(self, frame: bytes, ingress: int) -> None:
-        for number in egress(frame, ingress, self._ports, self.table, time.monotonic()):
-            self._ports[number].send(frame)
+        vlans, now = self._vlans, time.monotonic()
+        if vlans is None:
+            for number in egress(frame, ingress, self._ports, self.table, now):
+                self._ports[number].send(frame)
+            return
+        classified = vlans.classified(frame, ingress)
+        if classified is None:
+            self.counters[ingress].dropped += 1
+            return
+        ports, vlan = vlans.members(classified.vlan, self._ports), classified.vlan.to_bytes(2, "big")
+        for number in egress(frame, ingress, ports, self.table, now, vlan):
+            self._ports[number].send(vlans.leaving(classified, number))

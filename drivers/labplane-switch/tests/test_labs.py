@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
+from far_end import BROADCAST, PC, TYPE, A, B, C, counters, do, join, plug, udp_port, unplug
 from support import Server, Viewer, port_is_free, running, until
-
-A, B, C = (bytes.fromhex(f"0050796668{number:02x}") for number in range(3))
-BROADCAST = b"\xff" * 6
-TYPE = b"\x08\x00"
 
 
 @pytest.fixture(scope="module")
@@ -30,34 +27,6 @@ def project(server: Server) -> Iterator[str]:
     assert all(port_is_free(number, socket.SOCK_DGRAM) for number in range(server.udp[0], server.udp[1] + 1))
 
 
-class PC:
-    """The far end of a link, in the test itself, with the port of the near one."""
-
-    def __init__(self, server: Server, project: str) -> None:
-        self.lport = udp_port(server, project)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(10)
-        self.socket.bind(("127.0.0.1", 0))
-        self.rport = self.socket.getsockname()[1]
-
-    def send(self, frame: bytes) -> None:
-        self.socket.sendto(frame, ("127.0.0.1", self.lport))
-
-    def hears(self) -> bytes:
-        return self.socket.recv(2000)
-
-    def hears_nothing(self) -> bool:
-        """To be asked when what was sent later has arrived elsewhere."""
-        self.socket.settimeout(0)
-        try:
-            self.socket.recv(2000)
-        except BlockingIOError:
-            return True
-        finally:
-            self.socket.settimeout(10)
-        return False
-
-
 @pytest.fixture
 def pcs(server: Server, project: str) -> Iterator[list[PC]]:
     made = [PC(server, project) for _ in range(3)]
@@ -66,38 +35,10 @@ def pcs(server: Server, project: str) -> Iterator[list[PC]]:
         pc.socket.close()
 
 
-def udp_port(server: Server, project: str) -> int:
-    return int(server.http.post(f"{project}/ports/udp").json()["udp_port"])
-
-
-def plug(server: Server, switch: str, port: int, lport: int, rport: int, rhost: str = "127.0.0.1") -> Any:
-    nio = {"type": "nio_udp", "lport": lport, "rhost": rhost, "rport": rport}
-    return server.http.post(f"{switch}/adapters/0/ports/{port}/nio", json=nio)
-
-
-def join(server: Server, switch: str, port: int, pc: PC) -> None:
-    assert plug(server, switch, port, pc.lport, pc.rport).status_code == 201
-
-
-def unplug(server: Server, switch: str, port: int) -> None:
-    assert server.http.delete(f"{switch}/adapters/0/ports/{port}/nio").status_code == 204
-
-
-def do(server: Server, vm: str, action: str) -> None:
-    reply = server.http.post(f"{vm}/{action}")
-    assert reply.status_code == 204, reply.text
-
-
 def refusal(reply: Any, status: int = 409) -> str:
     assert reply.status_code == status, reply.text
     assert reply.json().keys() == {"status", "message"}
     return str(reply.json()["message"])
-
-
-def counters(server: Server, switch: str) -> list[tuple[int, ...]]:
-    """Of each port: frames and bytes in, frames and bytes out, dropped."""
-    names = ("frames_in", "bytes_in", "frames_out", "bytes_out", "dropped")
-    return [tuple(one[name] for name in names) for one in server.http.get(switch).json()["counters"]]
 
 
 @pytest.fixture
