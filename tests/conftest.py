@@ -1,5 +1,6 @@
 """Fixtures that many tests use."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -26,12 +27,24 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin directory of a fresh environment in which pip has put labplane, its kit, and all strangers beside it."""
-    home = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    """The bin directory of a fresh environment in which pip has put labplane, its kit, and all strangers beside it.
+
+    Tests that run side by side share it, and leave it as it is.
+    """
+    place = tmp_path_factory.getbasetemp()
+    home = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "environment"
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "made").exists():
+            _make_environment(home)
+            (home / "made").touch()
+    return home / "bin"
+
+
+def _make_environment(home: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
     # The backend is installed once and shared, instead of once for each of the builds.
     for what in (["hatchling>=1.25"], ["--no-build-isolation", f"{TREE}[testing]", *STRANGERS]):
         command = [home / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", *what]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    return home / "bin"

@@ -326,13 +326,13 @@ class Client:
         await self._act("stop", place, machine)
 
     async def _act(self, action: str, place: Place, machine: Machine) -> None:
-        before = machine.process
+        before, was_relay = machine.process, self._is_relay(machine.nio)
         try:
             await self.doing(Doubt(action, place, machine), "POST", f"{place.vm(machine)}/{action}", 204)
         except Refused as refusal:
             # A VPCS that was started just before a kill may have taken the port nine above its own, for no server
             # was there to guard it.
-            if not self._is_relay(machine.nio):
+            if not (was_relay or self._is_relay(machine.nio)):  # it may have ended meanwhile
                 self.complaints.append(str(refusal))
             machine.process = before = None
             action = "stop"
