@@ -92,6 +92,10 @@ def test_what_ended_while_no_server_was_there_is_stopped_and_can_be_started(tmp_
         with server.again() as again:
             assert [show(again, vm)["status"] for vm in vms] == ["stopped", "started"]
             assert "ended by signal 9 while no server was there" in again.log
+            killed, runs_on = shown(again.http.get(f"{project}/topology"))["nodes"]
+            assert killed["last_exit"]["status"] == -signal.SIGKILL
+            assert "to get help" in killed["last_exit"]["last_line"]
+            assert runs_on["last_exit"] is None
             pid = start(again, vms[0])
             assert pid not in pids
             assert len(udp_ports_of(pid)) == 1
@@ -108,6 +112,9 @@ def test_when_keeper_and_server_are_killed_all_is_stopped_and_can_be_started(tmp
         until(lambda: not runs(pid), "the end of VPCS with its terminal")
         with server.again() as again:
             assert show(again, vm)["status"] == "stopped"
+            (node,) = shown(again.http.get(f"{project}/topology"))["nodes"]
+            assert node["last_exit"] == {"status": None, "last_line": ""}
+            assert "no longer runs: it ended with its server, its keeper or the system. Start it again." in again.log
             start(again, vm)
 
 

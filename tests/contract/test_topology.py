@@ -43,6 +43,7 @@ def test_a_lab_that_a_1_x_client_wired_is_shown_with_its_links(server: Server, p
             "kind": "vpcs",
             "status": "stopped",
             "console": show(server, path)["console"],
+            "last_exit": None,
             "x": None,
             "y": None,
             "notes": "",

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labplane")
 
-LOST = "Its keeper, or the system, ended while no server was there."
-
 
 class Adoption:
     """What the keeper of a lab ran when its server started: the keeper is the truth of it."""
@@ -98,7 +96,8 @@ class Adoption:
                 vm.status = SUSPENDED if vm.wanted == SUSPENDED else STARTED
                 return
             take_back(vm)
-        vm.last_exit = vm.last_exit or {"status": None, "last_line": "", "reason": LOST}
+        vm.last_exit = {"status": None, "last_line": ""}
+        vm.tell("warning", f"{vm} no longer runs: it ended with its server, its keeper or the system. Start it again.")
 
     async def _take_over(self, vm: VM, driver: ProcessDriver, run: dict[str, Any]) -> None:
         """Put `vm` in front of the process again: same process, same console port, same lports."""

@@ -77,7 +77,8 @@ class VM:
     left:     whether the server, which ends, has left it to the next one.
     generation: the number of its latest run, 0 before the first.
     wanted:   the status that it had when the earlier server ended.
-    last_exit: how its latest run ended, {"status": the returncode, "last_line": the last that it printed}, or None.
+    last_exit: how its latest run ended, {"status": the returncode, None when nobody saw it, "last_line": the last that
+               it printed}, or None.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ five times as long, in which the server does nothing else.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -19,6 +19,7 @@ def node_text(
     kind: str,
     status: str,
     console: int | None,
+    last_exit: Mapping[str, Any] | None,
     x: float | None,
     y: float | None,
     notes: str,
@@ -38,6 +39,7 @@ def node_text(
     return f"""{{
             "console": {_number(console)},
             "kind": {quoted(kind)},
+            "last_exit": {_exit(last_exit)},
             "name": {quoted(name)},
             "notes": {quoted(notes)},
             "ports": {_list(shown, 12)},
@@ -87,6 +89,15 @@ def topology_text(project_id: str, nodes: Iterable[str], links: Iterable[str]) -
 def _list(items: str, depth: int) -> str:
     """A list of `items`, each of which begins with its line."""
     return f"[{items}\n{' ' * depth}]" if items else "[]"
+
+
+def _exit(last: Mapping[str, Any] | None) -> str:
+    if last is None:
+        return "null"
+    return f"""{{
+                "last_line": {quoted(last["last_line"])},
+                "status": {_number(last["status"])}
+            }}"""
 
 
 def _text(value: str | None) -> str:

@@ -29,6 +29,10 @@ LOOPBACK = "127.0.0.1"
 NUMBER: Schema = {"type": "integer", "minimum": 0}
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"$ref": "labplane:UUID"}
+LAST_EXIT: Mapping[str, Schema] = {
+    "status": {"type": ["integer", "null"], "description": "negative: the signal; null: nobody saw it"},
+    "last_line": TEXT,
+}
 
 
 def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
@@ -57,6 +61,7 @@ class Links(Plugin):
             "kind": TEXT,
             "status": {"enum": ["stopped", "started", "suspended"]},
             "console": {"$ref": "labplane:PortNumberOrNull"},
+            "last_exit": {"anyOf": [_object(LAST_EXIT), {"type": "null"}]},
             **PLACE,
             "ports": {"type": "array", "items": _object(port)},
         }
@@ -316,7 +321,7 @@ def _nio(lport: int, rport: int) -> Mapping[str, Any]:
 def _node(vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[tuple[str, Port], str]) -> str:
     ports = tuple((*port, name, link_ids.get((vm.id, port))) for port, name in names.items())
     x, y, notes = place["x"], place["y"], place["notes"]
-    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, x, y, notes, ports)
+    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, vm.last_exit, x, y, notes, ports)
 
 
 def _ends(link: Link, names: Mapping[str, Mapping[Port, str]]) -> tuple[EndOf, ...]:
