@@ -24,7 +24,7 @@ from typing import Any
 if __name__ == "__main__" and __file__.endswith("keeper.py"):
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from labplane_keeper import lasting
+from labplane_keeper import lasting, leftovers
 from labplane_keeper.clients import Client, Frame, failure
 from labplane_keeper.launch import launch, prctl
 from labplane_keeper.requests import REQUESTS
@@ -50,6 +50,7 @@ class Keeper(Clients):
     waiting: starts whose turn has not come; starting: how many threads start one now.
     held:    runs whose terminal is not read until a client has taken more.
     ending:  those that have ended, but for the last of their output: the status, and how often to read yet.
+    leaving: those of them that may have left processes, and until when these are looked for.
     kill_at: when those that were told to end are killed.
     changed: whether something was started or has ended that is not written down.
     upgrade: the program that goes on in place of this one, and whom to answer.
@@ -64,6 +65,7 @@ class Keeper(Clients):
         self.starting = 0
         self.held: set[Run] = set()
         self.ending: dict[Run, tuple[int, int]] = {}
+        self.leaving: dict[Run, float] = {}
         self.kill_at: dict[Run, float] = {}
         self.quitting = False
         self.changed = True
@@ -131,6 +133,7 @@ class Keeper(Clients):
                     run.signal(signal.SIGKILL)
             for run in list(self.held):
                 self.watch(run)
+            leftovers.end(self)
             for run in list(self.ending):
                 self._finish(run)
             for client in list(self.clients.values()):
@@ -268,17 +271,19 @@ class Keeper(Clients):
                 os.waitpid(found.si_pid, 0)  # left over by a program, and so a child of the subreaper
 
     def _ended(self, run: Run) -> None:
-        run.signal(signal.SIGKILL)  # ends what it started; until `waitpid` nobody else can have its number
+        run.signal(signal.SIGKILL)  # ends its process group; until `waitpid` nobody else can have its number
         _, status = os.waitpid(run.pid, 0)
         del self.by_pid[run.pid]
         self.changed = True
         self.kill_at.pop(run, None)
         self._unwatch(run)
         self.ending[run] = (status, LAST_READS)
-        self._finish(run)
+        self.leaving[run] = time.monotonic() + leftovers.SECONDS
 
     def _finish(self, run: Run) -> None:
         """Take the last of what an ended run has printed, as its readers take it, and tell of its end."""
+        if run in self.leaving:
+            return
         status, left = self.ending[run]
         while left and run.master in self.masters:
             if self._is_waited_for(run):

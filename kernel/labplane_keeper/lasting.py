@@ -34,7 +34,9 @@ def record(keeper: "Keeper") -> None:
     """Write down what runs, for whoever finds this keeper killed."""
     if keeper.changed:
         keeper.changed = False
-        text = json.dumps({"boot": keeper.boot, "runs": [[run.pid, run.started] for run in keeper.by_pid.values()]})
+        runs = keeper.by_pid.values()
+        names = {"runs": [[run.pid, run.started] for run in runs], "marks": [run.mark for run in runs]}
+        text = json.dumps({"boot": keeper.boot, **names})
         with suppress(OSError):
             if keeper.started_file < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC

@@ -13,6 +13,8 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from labplane_keeper.leftovers import MARK, mark
+
 LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF, LANDLOCK_RULE_PATH_BENEATH = 445, 446, 1
 USER_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}  # setgroups, setresgid, setresuid
 PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_TIMERSLACK, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 24, 29, 38, 47
@@ -61,7 +63,8 @@ def launch(wanted: Mapping[str, Any], fds: Sequence[int], slave: int) -> int:
             _done(_quick.posix_spawn_file_actions_adddup2(actions, copies[-1], number))
         pid = ctypes.c_int()
         program, arguments = os.fsencode(wanted["command"][0]), _strings(wanted["command"])
-        variables = _strings([f"{name}={value}" for name, value in wanted.get("environment", {}).items()])
+        environment = {**wanted.get("environment", {}), MARK: mark(wanted["id"], wanted["generation"])}
+        variables = _strings([f"{name}={value}" for name, value in environment.items()])
         attributes = _attributes(wanted.get("sigpipe", True))
         _done(_libc.posix_spawn(ctypes.byref(pid), program, actions, attributes, arguments, variables))
         return pid.value

@@ -5,6 +5,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from labplane_keeper.leftovers import mark
+
 if TYPE_CHECKING:
     from labplane_keeper.clients import Client
 
@@ -83,6 +85,11 @@ class Run:
     def shown(self) -> dict[str, Any]:
         names = ("id", "generation", "pid", "started", "status", "begin", "end", "note")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def mark(self) -> str:
+        """By which what it has started is known."""
+        return mark(self.id, self.generation)
 
     def drain(self) -> bytes | None:
         """Take what the program has printed: None when there is nothing now, nothing when there will be nothing."""

@@ -12,8 +12,10 @@ from typing import Any
 
 from labplane_keeper import OLDEST, PROTOCOL, VERSION
 from labplane_keeper.clients import HEAD
+from labplane_keeper.leftovers import kill, marked
 
 TIMEOUT = 30.0
+ROUNDS = 20
 STARTED = "started"  # the file that names the processes that run, for whoever finds no keeper
 
 Path = str | os.PathLike[str]
@@ -98,7 +100,7 @@ def runs(directory: Path) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = keeper.ask("list")["runs"]
             return found
     except (FileNotFoundError, ConnectionError):
-        left = [(pid, started) for pid, started in _recorded(directory) if start_time(pid) == started and _runs(pid)]
+        left = [(pid, started) for pid, started in _recorded(directory)[0] if start_time(pid) == started and _runs(pid)]
         names = {"id": "", "generation": 0, "status": None, "begin": 0, "end": 0, "note": None}
         return [{**names, "pid": pid, "started": started} for pid, started in left]
 
@@ -124,12 +126,18 @@ def end_all(directory: Path, patience: float = 3.0) -> list[dict[str, Any]]:
 
 
 def end_left(directory: Path) -> None:
-    """Kill what a keeper that was killed has left: programs that heed neither SIGHUP nor the end of their terminal.
+    """Kill what a keeper that was killed has left: programs that heed neither SIGHUP nor the end of their terminal,
+    and all that they have started.
 
     To be called by who has the lock.
     """
-    for pid, started in _recorded(directory):
+    runs, marks = _recorded(directory)
+    for pid, started in runs:
         kill_group(pid, started)
+    for _ in range(ROUNDS if marks else 0):  # until none of them has been started while one looked
+        if not (left := marked(marks)):
+            break
+        kill(left)
 
 
 def kill_group(pid: int, started: int) -> None:
@@ -162,11 +170,13 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def _recorded(directory: Path) -> list[tuple[int, int]]:
-    """The pid and start time of each process that ran when the keeper last wrote it down, in this boot."""
+def _recorded(directory: Path) -> tuple[list[tuple[int, int]], list[str]]:
+    """The pid and start time, and the mark, of each run that went on when the keeper last wrote it, in this boot."""
     try:
         with open(os.path.join(directory, STARTED)) as file:
             record = json.load(file)
-        return [(int(pid), int(started)) for pid, started in record["runs"]] if record["boot"] == boot_id() else []
+        if record["boot"] != boot_id():
+            return [], []
+        return [(int(pid), int(started)) for pid, started in record["runs"]], record.get("marks", [])
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return [], []

@@ -100,7 +100,7 @@ def test_it_has_its_own_session_and_nothing_of_the_servers(server: Server, proje
     inherited = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if int(path.name) > 2]
     assert all(target.startswith("socket:") for target in inherited), "the sockets that it opened itself"
     environment = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0") if line)
-    assert environment.keys() <= {"PATH", "HOME", "LANG", "TERM"}
+    assert environment.keys() <= {"PATH", "HOME", "LANG", "TERM", "LABPLANE_RUN"}
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )

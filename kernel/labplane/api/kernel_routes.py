@@ -16,6 +16,13 @@ from labplane.validation.named import NAMED, ref
 from labplane.validation.schemas import Schema
 
 VERSION = "1.3.dev1"
+FILE_NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "pattern": r"^(?!\.)[^/\\\x00-\x1f\x7f]*(?!\n)$",
+    "description": "the name of a file, without '/', '\\' and control characters, that does not begin with '.'",
+}
 
 
 def kernel_schemas() -> Mapping[str, Schema]:
@@ -54,7 +61,7 @@ def kernel_schemas() -> Mapping[str, Schema]:
         },
         "Capture": {
             "type": "object",
-            "properties": {"capture_file_name": {"type": "string", "minLength": 1}, "data_link_type": text},
+            "properties": {"capture_file_name": FILE_NAME, "data_link_type": text},
             "required": ["capture_file_name"],
             "additionalProperties": False,
         },

@@ -196,7 +196,8 @@ class Terminals:
         """Start `command` in the directory `cwd`; the callbacks run in the event loop.
 
         command:     argument list; the first is the absolute path of the program.
-        environment: all that the process finds there; by default PATH, HOME, LANG and TERM.
+        environment: what the process finds there; by default PATH, HOME, LANG and TERM. LABPLANE_RUN, by which what it
+                     leaves is found, is always there.
         needs:       what the process may do besides executing itself and working in `cwd`; None means anything.
         user:        who it runs as, None for the server's own.
         timer_slack: seconds that its timers may be late, 0 for as few as usual.

@@ -2,20 +2,17 @@
 
 import asyncio
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labplane.emulators.users import give
-from labplane.errors import BadRequest, Conflict
+from labplane.errors import Conflict
 from labplane.net.nios import Port, check_port
 
 if TYPE_CHECKING:
     from labplane.machines.driver import Driver
     from labplane.machines.vm import VM
-
-FILE_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,200}\Z")
 
 
 def can_capture(driver: "Driver") -> bool:
@@ -28,11 +25,6 @@ async def start(vm: "VM", port: Port, name: str) -> Path:
 
     Raises LabError, and then nothing is left.
     """
-    if not FILE_NAME.match(name):
-        raise BadRequest(
-            f"'capture_file_name' {name[:60]!r} must be the name of a file: up to 200 characters without '/', '\\' and "
-            "control characters, not beginning with '.'."
-        )
     check_port(port, vm.adapters(), str(vm))
     where = f"Port {port[1]} of adapter {port[0]} of {vm}"
     if vm.status == "stopped":

@@ -42,8 +42,10 @@ class ProcessDriver(ConsoleDriver):
               through, as QEMU does with ``-serial stdio``: what its guest prints as CR LF is CR LF.
 
     All that `ConsoleDriver` does is done, and watching for the program's end. The terminal is the
-    program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG and
-    ``TERM=vt100``. The keeper owns both, so that a program goes on when the server is killed or restarted.
+    program's controlling one, its descriptors 0, 1 and 2 are that, and its environment is PATH, HOME, LANG,
+    ``TERM=vt100`` and LABPLANE_RUN. The keeper owns both, so that a program goes on when the server is killed or
+    restarted. When it ends, all that it has started is ended, whatever session that is in: by its parents, or by
+    LABPLANE_RUN in its environment.
     """
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}

@@ -103,7 +103,7 @@ class EndTests:
         survives = kind in [one for report in reports for one in report["survives"]]
         vm = machines.running()
         shown = machines.show(vm)
-        ran = server.processes()
+        ran = server.programs()
         server.kill()
         with server.again() as server:
             again = Machines(server, published, settings, machines.project)
@@ -112,7 +112,7 @@ class EndTests:
                 f"killed, and after that the VM is {again.status(vm)}. {again.news}"
             )
             if survives:
-                assert server.processes() == ran, "another process runs than before"
+                assert server.programs() == ran, "another program runs than before"
                 assert again.show(vm).get("console") == shown.get("console")
                 again.stop(vm)
             assert not server.processes(), f"there are processes still: {server.processes()}"

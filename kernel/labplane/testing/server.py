@@ -18,7 +18,7 @@ from typing import Any, Self
 import httpx2
 
 from labplane.testing import host
-from labplane_keeper.visiting import end_all
+from labplane_keeper.visiting import end_all, runs
 
 DEADLINE = 20.0
 
@@ -176,6 +176,10 @@ class Server:
     def processes(self) -> dict[int, str]:
         """The names, by pid, of the running processes that belong to the server, daemons included."""
         return {one.pid: one.name for one in host.belonging(self.process.pid, self.projects.resolve())}
+
+    def programs(self) -> set[int]:
+        """The pids of the programs that run and that the keeper itself has started; what these start may change."""
+        return {run["pid"] for run in runs(self.projects.resolve() / host.KEPT_IN) if run["status"] is None}
 
     def descriptors(self) -> list[str]:
         """The open descriptors of the server, without HTTP connections."""

@@ -90,8 +90,8 @@ def test_a_process_finds_a_small_environment_or_exactly_the_one_given(
     def environment(**more: Any) -> set[str]:
         return {line.split("=")[0] for line in said(tmp_path, run, "exec /usr/bin/env", **more)} - {"PWD", "_"}
 
-    assert environment() == {"PATH", "HOME", "LANG", "TERM"}
-    assert environment(environment={"A": "b"}) == {"A"}
+    assert environment() == {"PATH", "HOME", "LANG", "TERM", "LABPLANE_RUN"}
+    assert environment(environment={"A": "b"}) == {"A", "LABPLANE_RUN"}
 
 
 def test_a_process_inherits_nothing_but_its_terminal_and_no_blocked_signal(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import socket
@@ -17,7 +18,7 @@ from children import SH, alive, gone
 from keepers import Talk, connected, kept
 from labplane.keeper import starting
 from labplane_keeper.clients import HEAD
-from labplane_keeper.visiting import start_time
+from labplane_keeper.visiting import end_all, start_time
 from support import until
 
 Test = Callable[[Talk], Awaitable[None]]
@@ -275,6 +276,49 @@ def test_what_a_program_leaves_behind_is_reaped(place: Path) -> None:
         assert alive(keeper)
 
     talk(place, test)
+
+
+JOBS = """
+set -m
+sleep 1000 & echo job $!
+setsid sh -c 'echo job $$; exec sleep 1001' &
+(setsid sh -c 'echo job $$; trap "" TERM HUP; while :; do sleep 1002; done' &)
+setsid sh -c 'env -i sleep 1003 & echo job $!; wait' &
+"""
+
+
+JOB = re.compile(rb"job (\d+)\r")
+
+
+@pytest.mark.parametrize("how", ["by itself", "by a signal", "by its keeper", "with its keeper"])
+def test_all_that_a_shell_has_started_ends_with_it_and_nothing_of_others(how: str, place: Path) -> None:
+    """Jobs have groups of their own, and sessions, or have lost their parent, as daemons have."""
+    pids: dict[str, list[int]] = {}
+
+    async def test(one: Talk) -> None:
+        for name in ("a", "b"):
+            await one.spawn(name, "/bin/bash", "--norc", "-i")
+            one.connection.tell("write", JOBS.replace("\n", "\r").encode(), id=name, generation=1)
+            await one.until(lambda name=name: len(JOB.findall(one.output.get(name, b""))) == 4)
+            pids[name] = [int(pid) for pid in JOB.findall(one.output[name])]
+        if how == "by itself":
+            one.connection.tell("write", b"disown -a\rexec true\r", id="a", generation=1)
+        elif how == "by a signal":
+            await one.ask("signal", id="a", generation=1, number=signal.SIGKILL)
+        elif how == "by its keeper":
+            await one.ask("end", id="a", generation=1, patience=0.1)
+        else:
+            os.kill(one.connection.hello["pid"], signal.SIGKILL)
+            os.waitpid(one.connection.hello["pid"], 0)
+            return
+        await one.ended("a")
+        assert [pid for pid in pids["a"] if alive(pid)] == []
+        assert [pid for pid in pids["b"] if not alive(pid)] == []
+
+    talk(place, test)
+    end_all(place, 0.0)
+    for pid in (*pids["a"], *pids["b"]):
+        gone(pid)
 
 
 def test_bytes_that_are_no_frame_end_their_connection_alone(place: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from inprocess import Served, offering, serving
@@ -115,10 +116,15 @@ def test_what_cannot_be_captured_is_refused_and_leaves_nothing(served: Served, v
     assert "start it first" in begin(served, vm, 1).json()["message"]
 
 
-@pytest.mark.parametrize("name", ["../a", "/etc/passwd", ".a", "a\0", "a\n", "a\\b", "x" * 201])
+@pytest.mark.parametrize("name", ["", "../a", "/etc/passwd", ".a", "a\0", "a\n", "a\\b", "x" * 201])
 def test_a_name_that_is_none_of_a_file_is_refused(name: str, served: Served, vm: str) -> None:
-    assert begin(served, vm, name=name).status_code == 400
+    refused = begin(served, vm, name=name)
+    assert refused.status_code == 400
+    assert "capture_file_name" in refused.json()["message"]
     assert captures(served, vm) == []
+    document = served.http.get("/v1/openapi.json").json()
+    schema = document["components"]["schemas"]["Capture"]["properties"]["capture_file_name"]
+    assert not jsonschema.Draft202012Validator(schema).is_valid(name), "the document says so, too"
 
 
 def test_a_link_in_place_of_the_file_is_not_followed(served: Served, vm: str, tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""What a run has left: processes that have gone into a session of their own, or lost their parent, and still go on.
+
+A process belongs to a run if it is of its session, carries its mark in the environment with which it was started, or
+descends from one that does. Only one that changes all three while its parent lives gets away, until its keeper ends.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labplane_keeper.keeper import Keeper
+
+SECONDS = 2.0  # that it takes at most until what is killed is gone
+MARK = "LABPLANE_RUN"  # the variable that each program finds in its environment
+
+
+def mark(name: str, generation: int) -> str:
+    """What the variable `MARK` has of the run of that id and generation."""
+    return f"{name}/{generation}"
+
+
+def end(keeper: "Keeper") -> None:
+    """Kill what runs that have ended have left, and take them off `leaving` when it is gone."""
+    if not keeper.leaving:
+        return
+    known = {*keeper.by_pid, *([] if keeper.check is None else [keeper.check[0]])}
+    ended = {run.pid: run.mark for run in keeper.leaving}
+    left = left_by(ended, known, nothing_runs=not keeper.by_pid and not keeper.starting)
+    for pids in left.values():
+        kill(pids)
+    now = time.monotonic()
+    for run, deadline in list(keeper.leaving.items()):
+        if now >= deadline or not (left.get(0) or left.get(run.pid)):
+            del keeper.leaving[run]
+
+
+def left_by(ended: Mapping[int, str], known: Collection[int], *, nothing_runs: bool) -> dict[int, list[int]]:
+    """What goes on of each run that has ended, given by the pid that it had and its mark.
+
+    To be called by the subreaper, whose children all orphans are. known: its children that are none.
+    nothing_runs: then orphans whose run cannot be told are of those that have ended, too; under the pid 0.
+    """
+    there = _processes()
+    children = _children(there)
+    found: dict[int, list[int]] = {}
+    for orphan in set(children.get(os.getpid(), ())) - set(known):
+        carried = _mark_of(orphan)
+        run = next((pid for pid, its in ended.items() if there[orphan][1] == pid or carried == its), None)
+        if run is not None or nothing_runs:
+            found.setdefault(run or 0, []).extend(_with_descendants(orphan, children))
+    return found
+
+
+def marked(marks: Collection[str]) -> list[int]:
+    """The processes of this system that carry one of these marks, and all that descend from them."""
+    there = _processes()
+    children = _children(there)
+    found = [pid for pid in there if _mark_of(pid) in marks]
+    return [one for pid in found for one in _with_descendants(pid, children)]
+
+
+def kill(pids: Collection[int]) -> None:
+    """SIGKILL to each of them that is there."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """The parent and the session of each process that has not ended."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            state, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
+            if state not in b"ZX":
+                found[int(name)] = int(parent), int(session)
+    return found
+
+
+def _children(there: Mapping[int, tuple[int, int]]) -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _) in there.items():
+        children.setdefault(parent, []).append(pid)
+    return children
+
+
+def _mark_of(pid: int) -> str | None:
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        for variable in file.read().split(b"\0"):
+            name, _, value = variable.partition(b"=")
+            if name == MARK.encode():
+                return value.decode(errors="replace")
+    return None
+
+
+def _with_descendants(pid: int, children: Mapping[int, list[int]]) -> Iterator[int]:
+    yield pid
+    for child in children.get(pid, ()):
+        yield from _with_descendants(child, children)
