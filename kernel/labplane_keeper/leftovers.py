@@ -9,13 +9,19 @@ import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from labplane_keeper.keeper import Keeper
 
-SECONDS = 2.0  # that it takes at most until what is killed is gone
+SECONDS = 10.0  # that it takes at most until what is killed is gone
 MARK = "LABPLANE_RUN"  # the variable that each program finds in its environment
+
+
+class _Process(NamedTuple):
+    parent: int
+    session: int
+    ended: bool
 
 
 def mark(name: str, generation: int) -> str:
@@ -48,8 +54,11 @@ def left_by(ended: Mapping[int, str], known: Collection[int], *, nothing_runs: b
     children = _children(there)
     found: dict[int, list[int]] = {}
     for orphan in set(children.get(os.getpid(), ())) - set(known):
+        if there[orphan].ended:  # and not reaped: what it had started may have been looked at when it still had it
+            found.setdefault(0, []).append(orphan)
+            continue
         carried = _mark_of(orphan)
-        run = next((pid for pid, its in ended.items() if there[orphan][1] == pid or carried == its), None)
+        run = next((pid for pid, its in ended.items() if there[orphan].session == pid or carried == its), None)
         if run is not None or nothing_runs:
             found.setdefault(run or 0, []).extend(_with_descendants(orphan, children))
     return found
@@ -70,21 +79,20 @@ def kill(pids: Collection[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _processes() -> dict[int, tuple[int, int]]:
-    """The parent and the session of each process that has not ended."""
+def _processes() -> dict[int, _Process]:
+    """Every process, those included that have ended and are not reaped."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             state, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
-            if state not in b"ZX":
-                found[int(name)] = int(parent), int(session)
+            found[int(name)] = _Process(int(parent), int(session), state in b"ZX")
     return found
 
 
-def _children(there: Mapping[int, tuple[int, int]]) -> dict[int, list[int]]:
+def _children(there: Mapping[int, _Process]) -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
-    for pid, (parent, _) in there.items():
-        children.setdefault(parent, []).append(pid)
+    for pid, process in there.items():
+        children.setdefault(process.parent, []).append(pid)
     return children
 
 
