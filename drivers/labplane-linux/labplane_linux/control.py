@@ -7,13 +7,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from labplane import Conflict, Unavailable
 
-SOCKET = "control"
+SOCKET = ".labplane-control"
 ANSWERS_WITHIN = 20.0
 LONGEST = 65536
+MOST_FILES = 253  # that one message can have
 
 
 class HasFileno(Protocol):
@@ -33,7 +34,7 @@ class Control:
 
     @classmethod
     async def of_program(cls, folder: Path, is_alive: Callable[[], bool], name: str) -> Self:
-        """The line to the program that was started in `folder`, when its node is up.
+        """The line to the program that runs in `folder`, when its node is up, with the ends that it has.
 
         Raises Unavailable, with the program's own sentence, when it cannot come up.
         """
@@ -44,7 +45,8 @@ class Control:
             async with asyncio.timeout(ANSWERS_WITHIN):
                 while is_alive() and not _connect(line, folder):
                     await asyncio.sleep(0.01)
-            await control._answer(Unavailable)
+            said, ends = await control._answer(Unavailable)
+            control.ends = dict(zip(said["plugged"], ends, strict=True))
         except TimeoutError:
             control.close()
             raise Conflict(f"{name} did not answer within {ANSWERS_WITHIN:g} s.") from None
@@ -75,16 +77,30 @@ class Control:
         for adapter in list(self.ends):
             self.keep(adapter, None)
 
-    async def _answer(self, refusal: type[Conflict | Unavailable]) -> None:
+    async def _answer(self, refusal: type[Conflict | Unavailable]) -> tuple[dict[str, Any], list[socket.socket]]:
         text = b""
+        files: list[int] = []
         with suppress(OSError):
             async with asyncio.timeout(ANSWERS_WITHIN):
-                text = await asyncio.get_running_loop().sock_recv(self._line, LONGEST)
+                await self._there()
+                text, files, _, _ = socket.recv_fds(self._line, LONGEST, MOST_FILES)
         if not text:
             self._line.close()  # or a late answer would be taken for that to another question
             raise refusal(f"{self._name} does not answer.")
-        if (error := json.loads(text).get("error")) is not None:
+        said: dict[str, Any] = json.loads(text)
+        if (error := said.get("error")) is not None:
             raise refusal(f"{self._name}: {error}")
+        return said, [socket.socket(fileno=number) for number in files]
+
+    async def _there(self) -> None:
+        """Wait until there is something to receive; asyncio itself receives no files."""
+        loop = asyncio.get_running_loop()
+        there = asyncio.Event()
+        loop.add_reader(self._line, there.set)
+        try:
+            await there.wait()
+        finally:
+            loop.remove_reader(self._line)
 
 
 def _connect(line: socket.socket, folder: Path) -> bool:

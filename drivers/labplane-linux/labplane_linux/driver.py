@@ -1,31 +1,25 @@
-"""The driver: how a Linux node is started, linked, captured and shown."""
+"""The driver: how a Linux node is made, started and shown."""
 
 import asyncio
-import json
 import os
 import re
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from labplane import VM, Lab, ProcessDriver, Schema, Session, Unavailable, VMPort, open_udp
-from labplane_linux.control import Control
+from labplane import VM, Conflict, ProcessDriver, Schema, Unavailable, VMPort
+from labplane_linux import frr
+from labplane_linux.pumped import PumpedDriver
 
-HERE = Path(__file__).resolve().parent.parent
 MOST_ADAPTERS = 32
-LONGEST_TEXT = 1024 * 1024
+LONGEST_SCRIPT = 1024 * 1024
 TUN = Path("/dev/net/tun")
 NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
-CONFIG = "node.json"
-PROGRAM = f"import sys; sys.path.append({str(HERE)!r}); from labplane_linux_node.__main__ import main; sys.exit(main())"
 FIRST_USER = 0x7000_0000  # no system gives its users such numbers
-DAEMONS = ("babeld", "bfdd", "bgpd", "eigrpd", "isisd", "ldpd", "ospf6d", "ospfd", "pimd", "ripd", "ripngd", "vrrpd")
-TEXT: Schema = {"type": ["string", "null"], "maxLength": LONGEST_TEXT, "default": None}
 
 
-class LinuxDriver(ProcessDriver):
+class LinuxDriver(PumpedDriver):
     """A node is a set of Linux namespaces with a shell on its console, and FRR when it has a configuration for it."""
 
     kind = "linux"
@@ -38,11 +32,21 @@ class LinuxDriver(ProcessDriver):
             "description": "network cards, eth0 and so on, each with one port",
             "x-change": "stopped",
         },
-        "startup_script": {**TEXT, "description": "run by /bin/sh at each start, before FRR and the shell"},
-        "frr_conf": {**TEXT, "description": "FRR's configuration, which is loaded at each start"},
+        "startup_script": {
+            "type": ["string", "null"],
+            "maxLength": LONGEST_SCRIPT,
+            "default": None,
+            "description": "run by /bin/sh at each start, before FRR and the shell",
+        },
+        "frr_conf": {
+            "type": ["string", "null"],
+            "maxLength": frr.LONGEST,
+            "default": None,
+            "description": "FRR's configuration, which is loaded at each start; `write` at vtysh replaces it",
+        },
         "daemons": {
             "type": "array",
-            "items": {"enum": list(DAEMONS)},
+            "items": {"enum": sorted(frr.WORDS)},
             "uniqueItems": True,
             "default": [],
             "description": "FRR's daemons that run even if frr_conf does not need them",
@@ -53,10 +57,6 @@ class LinuxDriver(ProcessDriver):
     boots = True
     prompt = rb"(?:^|[\r\n])[^\r\n\s]+:[^\r\n\s]*# "
     longest_line = 4000
-
-    def __init__(self, lab: Lab, config: Mapping[str, Any]) -> None:
-        super().__init__(lab)
-        self._config = config
 
     async def check(self) -> None:
         await asyncio.to_thread(self._check)
@@ -75,57 +75,30 @@ class LinuxDriver(ProcessDriver):
     def ports(self, vm: VM) -> Sequence[VMPort]:
         return [VMPort(number, 0, f"eth{number}", mac=vm.mac(number)) for number in range(len(vm.adapters()))]
 
-    def command(self, vm: VM) -> Sequence[str]:
-        return [self._config["python"] or sys.executable, "-I", "-c", PROGRAM, CONFIG]
+    async def configure(self, vm: VM, changes: Mapping[str, Any]) -> None:
+        if "frr_conf" in changes and (vm.settings or changes["frr_conf"]):
+            await asyncio.to_thread(frr.write, vm.dir, changes["frr_conf"])
 
-    async def launch(self, vm: VM, session: Session) -> None:
-        await asyncio.to_thread((vm.dir / CONFIG).write_text, json.dumps(self._node(vm)), "utf-8")
-        await super().launch(vm, session)
-        control = await Control.of_program(vm.dir, lambda: session.alive, str(vm))
-        vm.data["control"] = control
-        for port, nio in vm.nios.items():
-            await self.connect(vm, port, nio)
+    async def restore(self, vm: VM, settings: Mapping[str, Any]) -> None:
+        """FRR's configuration stays as it is in its file, which vtysh may have written since."""
 
-    async def stop(self, vm: VM) -> None:
-        await super().stop(vm)
-        self._forget(vm)
+    async def prepare(self, vm: VM) -> None:
+        there = frr.exists(vm.dir)
+        text = await asyncio.to_thread(frr.read, vm.dir) if there else None
+        if there and text is None:
+            raise Conflict(f"FRR's configuration of {vm} is longer than {frr.LONGEST} bytes; shorten or remove it.")
+        vm.data["daemons"] = daemons = frr.daemons(text, vm.settings["daemons"])
+        frr.require(daemons)
 
-    async def removed(self, vm: VM) -> None:
-        self._forget(vm)
+    async def show(self, vm: VM) -> Mapping[str, Any]:
+        text = await asyncio.to_thread(frr.read, vm.dir) if frr.exists(vm.dir) else None
+        return {**await super().show(vm), "frr_conf": text}
 
-    async def connect(self, vm: VM, port: tuple[int, int], nio: Mapping[str, Any]) -> None:
-        control: Control = vm.data["control"]
-        end = await open_udp(vm, nio, instead_of=control.ends.get(port[0]))
-        try:
-            await control.ask("plug", port[0], end)
-        except BaseException:
-            end.close()
-            raise
-        control.keep(port[0], end)
-
-    async def disconnect(self, vm: VM, port: tuple[int, int]) -> None:
-        control: Control = vm.data["control"]
-        await control.ask("unplug", port[0])
-        control.keep(port[0], None)
-
-    async def capture(self, vm: VM, port: tuple[int, int], path: Path) -> None:
-        with path.open("wb") as file:
-            await vm.data["control"].ask("capture", port[0], file)
-
-    async def end_capture(self, vm: VM, port: tuple[int, int]) -> None:
-        await vm.data["control"].ask("end_capture", port[0])
-
-    def _node(self, vm: VM) -> dict[str, Any]:
+    def program_config(self, vm: VM) -> Mapping[str, Any]:
         return {
             "hostname": re.sub(r"[^A-Za-z0-9-]+", "-", vm.name).strip("-")[:63] or "node",
             "macs": [vm.mac(number) for number in range(vm.settings["adapters"])],
             "startup_script": vm.settings["startup_script"],
-            "frr_conf": vm.settings["frr_conf"],
-            "daemons": vm.settings["daemons"],
+            "daemons": vm.data["daemons"],
             "user": FIRST_USER + zlib.crc32(vm.id.encode()) % FIRST_USER,  # the same at each start: it owns the home
         }
-
-    def _forget(self, vm: VM) -> None:
-        control: Control | None = vm.data.pop("control", None)
-        if control is not None:
-            control.close()

@@ -1,16 +1,18 @@
 """What is done on the host's side to make a node: its user, its namespaces and its network cards."""
 
 import array
+import fcntl
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import termios
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labplane_linux_node import kernel
+from labplane_linux_node import kernel, node
+from labplane_linux_node.pump import Card
 
-HOME = "home"
 NAMESPACES = (
     kernel.CLONE_NEWUSER
     | kernel.CLONE_NEWNS
@@ -23,31 +25,29 @@ NAMESPACES = (
 STEPS = 4096  # bytes of a sentence between processes
 
 
-Run = Callable[[Callable[[], None]], None]
-
-
-def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket], run: Run) -> tuple[int, list[int]]:
-    """A node that runs: the pid of the process whose end ends it, and a descriptor of each of its cards.
+def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket]) -> tuple[int, list[Card]]:
+    """A node that runs: the pid of the process whose end ends it, and its cards.
 
     keep_out: sockets that the node does not get.
-    run:      what the node's process 1 does until its end, in its home; it calls what it is given when it is up.
 
     A server of root makes the node's root a user of its own, who owns nothing else on this host. Raises Failed.
     """
-    if os.path.islink(HOME):  # its target would be given to the node
-        raise kernel.Failed(f"The directory {HOME!r} of the VM is a link; remove it.")
-    Path(HOME).mkdir(exist_ok=True)
-    if (user := config["user"]) is not None and os.getuid() == 0:
-        _give(HOME, user)
-    else:
-        user = None
+    user = config["user"] if os.getuid() == 0 else None
+    for folder in node.OWN:
+        if os.path.islink(folder):  # its target would be given to the node
+            raise kernel.Failed(f"The directory {folder!r} of the VM is a link; remove it.")
+        Path(folder).mkdir(exist_ok=True)
+        if user is not None:
+            _give(folder, user)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    fcntl.ioctl(0, termios.TIOCNOTTY)  # the terminal is for the node's shell, which leads a session of its own
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
         for one in keep_out:
             one.close()
-        _be_between(theirs, user, run)
+        _be_between(theirs, user, config)
     theirs.close()
     try:
         _hear(ours)  # the namespaces are there
@@ -60,7 +60,7 @@ def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket], run: Run)
         raise
     finally:
         ours.close()
-    return pid, taps
+    return pid, [Card(tap) for tap in taps]
 
 
 def _hear(line: socket.socket) -> None:
@@ -69,10 +69,9 @@ def _hear(line: socket.socket) -> None:
         raise kernel.Failed(said.decode(errors="replace") or "The node ended while it was made.")
 
 
-def _be_between(line: socket.socket, user: int | None, run: Run) -> NoReturn:
+def _be_between(line: socket.socket, user: int | None, config: Mapping[str, Any]) -> NoReturn:
     """Be the process that has the namespaces, and whose child is process 1 in them."""
     try:
-        os.chdir(HOME)
         if user is not None:
             os.setgroups([])
             os.setresgid(user, user, user)
@@ -97,7 +96,7 @@ def _be_between(line: socket.socket, user: int | None, run: Run) -> NoReturn:
         child = os.fork()
         if child == 0:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            _be_first(line, run)
+            _be_first(line, config)
         line.close()
         signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # all of its namespace end with it
         _, status = os.waitpid(child, 0)
@@ -107,9 +106,9 @@ def _be_between(line: socket.socket, user: int | None, run: Run) -> NoReturn:
         os._exit(1)
 
 
-def _be_first(line: socket.socket, run: Run) -> NoReturn:
+def _be_first(line: socket.socket, config: Mapping[str, Any]) -> NoReturn:
     try:
-        run(lambda: _tell_up(line))
+        node.run(config, lambda: _tell_up(line))
     except BaseException as error:
         if line.fileno() >= 0:
             line.send(_sentence(error))

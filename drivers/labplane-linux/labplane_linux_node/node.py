@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import resource
 import signal
 import socket
@@ -22,22 +21,8 @@ SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 READ = ("ld.so.cache", "alternatives", "protocols", "services", "iproute2", "terminfo")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 HIDDEN = ("usr/local", "usr/src")
+HOME, FRR_CONFIG = OWN = ("home", "frr")  # directories of the VM, which stay from start to start
 FRR = Path("/usr/lib/frr")
-BASIC = ("zebra", "staticd")
-WORDS = {  # in a configuration, for which a daemon has to run
-    "ospfd": r"router ospf\b|ip ospf ",
-    "ospf6d": r"router ospf6|ipv6 ospf6 ",
-    "bgpd": r"router bgp ",
-    "ripd": r"router rip\b",
-    "ripngd": r"router ripng",
-    "isisd": r"router isis ",
-    "eigrpd": r"router eigrp ",
-    "babeld": r"router babel",
-    "bfdd": r"bfd\b",
-    "pimd": r"ip pim\b",
-    "ldpd": r"mpls ldp",
-    "vrrpd": r"vrrp ",
-}
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr"
 MOST_PROCESSES = 512
 TOO_SOON, TOO_OFTEN = 1.0, 5
@@ -46,7 +31,7 @@ GROUPS = "root:x:0:\nfrr:x:0:\nfrrvty:x:0:\ntty:x:5:\n"
 
 
 def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
-    """Be process 1, in the directory that is the node's home, until its shell ends again and again.
+    """Be process 1, in the directory of the VM, until its shell ends again and again.
 
     up: called when the node has its files and nothing of the host's.
     """
@@ -58,17 +43,9 @@ def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
     environment["PS1"] = r"\h:\w# " if Path("/bin/bash").exists() else f"{config['hostname']}# "
     if config["startup_script"]:
         _call(["/bin/sh", "/etc/startup.sh"], environment)
-    daemons = wanted(config["frr_conf"], config["daemons"])
-    if daemons:
-        _start_frr(daemons, environment, has_configuration=bool(config["frr_conf"]))
+    if config["daemons"]:
+        _start_frr(config["daemons"], environment)
     _offer_shells(environment)
-
-
-def wanted(configuration: str | None, named: list[str]) -> list[str]:
-    """The daemons of FRR that must run, in the order in which they start."""
-    lines = [line.strip() for line in (configuration or "").splitlines()]
-    found = {name for name, words in WORDS.items() if any(re.match(words, line) for line in lines)} | set(named)
-    return [*BASIC, *sorted(found - set(BASIC))] if found or lines else []
 
 
 def _build(config: Mapping[str, Any]) -> None:
@@ -100,13 +77,15 @@ def _build(config: Mapping[str, Any]) -> None:
         os.symlink(place, f"{ROOT}/dev/{name}")
     kernel.mount("proc", f"{ROOT}/proc", "proc", safe | kernel.MS_NOEXEC)
     _write_etc(Path(ROOT, "etc"), config)
-    kernel.mount(".", f"{ROOT}/root", flags=kernel.MS_BIND)  # the home, wherever it is
-    kernel.mount("none", f"{ROOT}/root", flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
+    for own, place in ((HOME, f"{ROOT}/root"), (FRR_CONFIG, f"{ROOT}/etc/frr")):
+        kernel.mount(own, place, flags=kernel.MS_BIND)
+        kernel.mount("none", place, flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
     kernel.pivot_root(ROOT, f"{ROOT}/old")
     os.chdir("/")
     kernel.unmount("/old")
     os.rmdir("/old")
     socket.sethostname(config["hostname"])
+    _replace("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")  # only here no link leads to the host
     os.chdir("/root")
 
 
@@ -121,13 +100,17 @@ def _write_etc(etc: Path, config: Mapping[str, Any]) -> None:
         "inputrc": "set enable-bracketed-paste off\n",  # its marks would stand in logs and before prompts
         "pam.d/other": "auth required pam_permit.so\naccount required pam_permit.so\n",  # vtysh asks
         "startup.sh": config["startup_script"] or "",
-        "frr/vtysh.conf": "service integrated-vtysh-config\n",
-        "frr/frr.conf": config["frr_conf"] or "",
     }
     (etc / "frr").mkdir()
     (etc / "pam.d").mkdir()
     for place, text in texts.items():
         (etc / place).write_text(text)
+
+
+def _replace(path: str, text: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    Path(path).write_text(text)
 
 
 def _show(source: str, target: str) -> None:
@@ -158,17 +141,15 @@ def _confine() -> None:
     filters.install()
 
 
-def _start_frr(daemons: list[str], environment: Mapping[str, str], *, has_configuration: bool) -> None:
+def _start_frr(daemons: list[str], environment: Mapping[str, str]) -> None:
     for place in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         path = Path("/proc/sys/net", place)
         if path.exists():
             path.write_text("1")
     for name in daemons:
-        if not (FRR / name).exists():
-            print(f"FRR's {name} is not installed on this server; on Debian: apt-get install frr", flush=True)
-        elif _call([str(FRR / name), "-d", "-A", "127.0.0.1"], environment) != 0:
+        if _call([str(FRR / name), "-d", "-A", "127.0.0.1"], environment) != 0:
             print(f"FRR's {name} did not start.", flush=True)
-    if has_configuration:
+    if Path("/etc/frr/frr.conf").exists():
         _call(["/usr/bin/vtysh", "-b"], environment)
 
 

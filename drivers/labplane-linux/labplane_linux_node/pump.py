@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from labplane_linux_node import kernel
+from labplane_linux_node import kernel, line
 
 LONGEST = 65536
 AT_ONCE = 64
@@ -18,7 +18,10 @@ PCAP_HEADER = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, LONGEST, 1)
 
 
 class Card:
-    """One card: its tap, its link, its capture."""
+    """One card: its tap, its link, its capture.
+
+    tap: gives the frames that go out, and takes those that come in.
+    """
 
     def __init__(self, tap: int) -> None:
         self.tap = tap
@@ -29,12 +32,22 @@ class Card:
         """Carry what the node sends."""
         for _ in range(AT_ONCE):
             try:
-                frame = os.read(self.tap, LONGEST)
-            except (BlockingIOError, OSError):
+                frame = self.read()
+            except OSError:
+                return
+            if not frame:  # its program is ending
                 return
             self._note(frame)
             if self.link is not None:
                 self._send(self.link, frame)
+
+    def read(self) -> bytes:
+        """The next frame that goes out; b"" when none will come any more. Raises OSError when there is none just now."""
+        return os.read(self.tap, LONGEST)
+
+    def show_link(self, there: bool) -> None:
+        """Let the node see whether its card is linked."""
+        kernel.set_carrier(self.tap, there)
 
     def inward(self) -> None:
         """Carry what comes from the link."""
@@ -49,7 +62,7 @@ class Card:
                 continue
             if len(frame) >= HEADER:
                 self._note(frame)
-                with suppress(OSError):  # the node has brought its card down
+                with suppress(OSError):  # the node has brought its card down, or takes no more just now
                     os.write(self.tap, frame)
 
     def _send(self, link: socket.socket, frame: bytes) -> None:
@@ -70,6 +83,10 @@ class Card:
         try:
             os.write(self.capture, record)
         except OSError:  # the disk is full; a half record would spoil the file
+            self.end_capture()
+
+    def end_capture(self) -> None:
+        if self.capture is not None:
             os.close(self.capture)
             self.capture = None
 
@@ -77,18 +94,21 @@ class Card:
 class Pump:
     """The cards of one node and what its driver asks for; it ends with the node's process `pid`.
 
-    The driver sends a JSON object, and a descriptor where it needs one; each is answered by one.
+    The driver is told which cards are linked, and gets their sockets. Then it sends a JSON object, and a descriptor
+    where it needs one; each is answered by one. A driver that connects later takes the place of the one before.
     """
 
-    def __init__(self, control: socket.socket, taps: list[int], pid: int) -> None:
+    def __init__(self, listener: socket.socket, control: socket.socket, cards: list[Card], pid: int) -> None:
+        self._listener = listener
         self._control = control
-        self._cards = [Card(tap) for tap in taps]
+        self._cards = cards
         self._selector = selectors.DefaultSelector()
         self._node = os.pidfd_open(pid)
         for card in self._cards:
             self._selector.register(card.tap, selectors.EVENT_READ, card.outward)
-        self._selector.register(control, selectors.EVENT_READ, self._obey)
+        self._selector.register(listener, selectors.EVENT_READ, self._take_over)
         self._selector.register(self._node, selectors.EVENT_READ, None)
+        self._welcome()
 
     def run(self) -> int:
         while True:
@@ -97,13 +117,37 @@ class Pump:
                     return 0
                 key.data()
 
+    def _take_over(self) -> None:
+        control = line.accept(self._listener)
+        if control is not None:
+            self._hang_up()
+            self._control = control
+            for card in self._cards:
+                card.end_capture()  # of which the server knows no more
+            self._welcome()
+
+    def _welcome(self) -> None:
+        self._control.setblocking(False)
+        plugged = {number: card.link for number, card in enumerate(self._cards) if card.link is not None}
+        said = json.dumps({"ready": True, "plugged": list(plugged)}).encode()
+        with suppress(OSError):
+            socket.send_fds(self._control, [said], [link.fileno() for link in plugged.values()])
+        self._selector.register(self._control, selectors.EVENT_READ, self._obey)
+
+    def _hang_up(self) -> None:
+        if self._control.fileno() >= 0:
+            self._selector.unregister(self._control)
+            self._control.close()
+
     def _obey(self) -> None:
         try:
             text, descriptors, _, _ = socket.recv_fds(self._control, LONGEST, 1)
+        except BlockingIOError:  # what was there came by the line before
+            return
         except OSError:
             text, descriptors = b"", []
         if not text:  # the server is gone; the node goes on
-            self._selector.unregister(self._control)
+            self._hang_up()
             return
         asked = json.loads(text)
         try:
@@ -112,7 +156,8 @@ class Pump:
             answer: dict[str, Any] = {"error": os.strerror(error.errno or 0)}
         else:
             answer = {"ready": True}
-        self._control.send(json.dumps(answer).encode())
+        with suppress(OSError):
+            self._control.send(json.dumps(answer).encode())
 
     def _do(self, what: str, card: Card, descriptors: list[int]) -> None:
         if what in ("plug", "unplug") and card.link is not None:
@@ -124,10 +169,9 @@ class Pump:
             card.link.setblocking(False)
             self._selector.register(card.link, selectors.EVENT_READ, card.inward)
         if what in ("plug", "unplug"):
-            kernel.set_carrier(card.tap, what == "plug")
-        if what in ("capture", "end_capture") and card.capture is not None:
-            os.close(card.capture)
-            card.capture = None
+            card.show_link(what == "plug")
+        if what in ("capture", "end_capture"):
+            card.end_capture()
         if what == "capture":
             os.write(descriptors[0], PCAP_HEADER)
             card.capture = descriptors[0]

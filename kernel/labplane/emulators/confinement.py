@@ -8,6 +8,7 @@ import functools
 import os
 import stat
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ SINCE = {1: EXECUTE | WRITE_FILE | READ_FILE | CHANGE_DIRECTORY, 2: REFER, 3: TR
 BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
 SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
 TCP_SINCE, SCOPES_SINCE = 4, 6
+ALL_PORTS = range(1 << 16)
 
 # The files that the libraries of the system read, for themselves and for names, times and random numbers.
 SYSTEM = (
@@ -49,7 +51,7 @@ class Needs:
     executes:     files that it may execute, and read; of a directory, all that is in it or below.
     reads:        paths that it may read besides those that the libraries of the system need.
     writes:       paths that it may read, write, make and remove.
-    connects:     TCP ports to which it may connect, at any host.
+    connects:     TCP ports to which it may connect, at any host; ``range(65536)`` stands for all.
     listens:      TCP ports on which it may listen; 0 stands for those that the system picks.
     capabilities: names such as CAP_NET_ADMIN (man 7 capabilities) of those that it keeps if the server has them.
 
@@ -59,7 +61,7 @@ class Needs:
     executes: tuple[Path, ...] = ()
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
-    connects: tuple[int, ...] = ()
+    connects: Collection[int] = ()
     listens: tuple[int, ...] = ()
     capabilities: tuple[str, ...] = ()
 
@@ -85,8 +87,9 @@ def ruleset(needs: Needs) -> int:
     """
     handled = _handled()
     attributes = struct.pack("=Q", handled)
+    tcp = BIND_TCP if needs.connects == ALL_PORTS else BIND_TCP | CONNECT_TCP
     if version() >= TCP_SINCE:
-        attributes += struct.pack("=Q", BIND_TCP | CONNECT_TCP)
+        attributes += struct.pack("=Q", tcp)
     if version() >= SCOPES_SINCE:
         attributes += struct.pack("=Q", SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
     size = ctypes.c_size_t(len(attributes))
@@ -101,7 +104,7 @@ def ruleset(needs: Needs) -> int:
                 _allow(rules, path, rights & handled)
         if version() >= TCP_SINCE:
             for ports, right in ((needs.connects, CONNECT_TCP), (needs.listens, BIND_TCP)):
-                for port in set(ports):
+                for port in set(ports) if right & tcp else ():
                     _add_rule(rules, LANDLOCK_RULE_NET_PORT, struct.pack("=QQ", right, port))
     except BaseException:
         os.close(rules)
