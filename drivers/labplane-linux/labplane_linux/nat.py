@@ -24,7 +24,7 @@ class NatDriver(PumpedDriver):
             "type": "string",
             "default": "10.0.2.0/24",
             "pattern": r"^[0-9.]{7,15}/[0-9]{1,2}$",
-            "description": "its network; there the gateway is number 2, the DNS server 3, and 15 to 30 are for DHCP",
+            "description": "a network, say 10.0.2.0/24: number 2 is its gateway, 3 its DNS server, 15 to 30 are lent",
         }
     }
     console = False

@@ -4,16 +4,15 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 from labplane_linux_node import gateway, host, kernel, line
 from labplane_linux_node.pump import Pump
 
 
 def main() -> int:
-    path = Path(sys.argv[1])
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.unlink()
+    with open(sys.argv[1], encoding="utf-8") as file:
+        config = json.load(file)
+    os.unlink(sys.argv[1])
     listener = line.listen()
     control = None
     while control is None:

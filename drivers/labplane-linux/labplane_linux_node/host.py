@@ -7,7 +7,6 @@ import signal
 import socket
 import termios
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from labplane_linux_node import kernel, node
@@ -36,7 +35,7 @@ def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket]) -> tuple[
     for folder in node.OWN:
         if os.path.islink(folder):  # its target would be given to the node
             raise kernel.Failed(f"The directory {folder!r} of the VM is a link; remove it.")
-        Path(folder).mkdir(exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         if user is not None:
             _give(folder, user)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -81,9 +80,9 @@ def _be_between(line: socket.socket, user: int | None, config: Mapping[str, Any]
         uid, gid = os.getuid(), os.getgid()
         try:
             kernel.unshare(NAMESPACES)
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-            Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+            kernel.write("/proc/self/setgroups", "deny")
+            kernel.write("/proc/self/uid_map", f"0 {uid} 1")
+            kernel.write("/proc/self/gid_map", f"0 {gid} 1")
         except OSError as error:
             raise kernel.Failed(
                 f"This system lets no user {uid} have user namespaces: {error.strerror}. See sysctl "

@@ -17,7 +17,7 @@ MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 24, 38, 22
 SECCOMP_MODE_FILTER = 2
 
-TUNSETIFF, TUNSETCARRIER = 0x400454CA, 0x400454E2
+TUNSETIFF, TUNSETPERSIST, TUNSETCARRIER = 0x400454CA, 0x400454CB, 0x400454E2
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFHWADDR = 0x8913, 0x8914, 0x8924
 IFF_UP = 1
@@ -30,6 +30,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Failed(Exception):
     """Something that the system does not let a node have, in a sentence."""
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def unshare(flags: int) -> None:
@@ -70,6 +75,7 @@ def open_tap(name: str, mac: str) -> int:
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        fcntl.ioctl(tap, TUNSETPERSIST, 1)  # it goes with its namespace, all cards at once, and not one by one
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
             address = bytes.fromhex(mac.replace(":", ""))
             fcntl.ioctl(any_socket, SIOCSIFHWADDR, struct.pack("16sH14s8x", name.encode(), ARPHRD_ETHER, address))

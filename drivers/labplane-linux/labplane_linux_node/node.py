@@ -5,13 +5,11 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from labplane_linux_node import filters, kernel
@@ -22,9 +20,10 @@ READ = ("ld.so.cache", "alternatives", "protocols", "services", "iproute2", "ter
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 HIDDEN = ("usr/local", "usr/src")
 HOME, FRR_CONFIG = OWN = ("home", "frr")  # directories of the VM, which stay from start to start
-FRR = Path("/usr/lib/frr")
+FRR = "/usr/lib/frr"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr"
 MOST_PROCESSES = 512
+CHANGED_SIGNALS = (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM)
 TOO_SOON, TOO_OFTEN = 1.0, 5
 USERS = "root:x:0:0::/root:/bin/sh\nfrr:x:0:0::/:/bin/false\n"
 GROUPS = "root:x:0:\nfrr:x:0:\nfrrvty:x:0:\ntty:x:5:\n"
@@ -40,7 +39,7 @@ def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
     _confine()
     up()
     environment = {"PATH": PATH, "HOME": "/root", "TERM": "vt100", "USER": "root", "LANG": "C.UTF-8"}
-    environment["PS1"] = r"\h:\w# " if Path("/bin/bash").exists() else f"{config['hostname']}# "
+    environment["PS1"] = r"\h:\w# " if os.path.exists("/bin/bash") else f"{config['hostname']}# "
     if config["startup_script"]:
         _call(["/bin/sh", "/etc/startup.sh"], environment)
     if config["daemons"]:
@@ -53,7 +52,7 @@ def _build(config: Mapping[str, Any]) -> None:
     safe = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", ROOT, "tmpfs", safe, "size=32m,mode=755")
     for name in ("usr", "etc", "dev", "dev/pts", "proc", "root", "run", "run/frr", "tmp", "var", "var/log", "old"):
-        Path(ROOT, name).mkdir()
+        os.mkdir(f"{ROOT}/{name}")
     os.symlink("/run", f"{ROOT}/var/run")
     os.symlink("/tmp", f"{ROOT}/var/tmp")
     _show("/usr", f"{ROOT}/usr")
@@ -61,7 +60,7 @@ def _build(config: Mapping[str, Any]) -> None:
         if os.path.islink(f"/{name}"):
             os.symlink(os.readlink(f"/{name}"), f"{ROOT}/{name}")
         elif os.path.isdir(f"/{name}"):
-            Path(ROOT, name).mkdir()
+            os.mkdir(f"{ROOT}/{name}")
             _show(f"/{name}", f"{ROOT}/{name}")
     for name in HIDDEN:
         if os.path.isdir(f"{ROOT}/{name}"):
@@ -69,14 +68,14 @@ def _build(config: Mapping[str, Any]) -> None:
     for name in READ:
         _show_if_there(f"/etc/{name}", f"{ROOT}/etc/{name}")
     for name in DEVICES:
-        Path(ROOT, "dev", name).touch()
+        kernel.write(f"{ROOT}/dev/{name}", "")
         kernel.mount(f"/dev/{name}", f"{ROOT}/dev/{name}", flags=kernel.MS_BIND)
     kernel.mount("devpts", f"{ROOT}/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, "newinstance,ptmxmode=666")
     os.symlink("pts/ptmx", f"{ROOT}/dev/ptmx")
     for name, place in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(place, f"{ROOT}/dev/{name}")
     kernel.mount("proc", f"{ROOT}/proc", "proc", safe | kernel.MS_NOEXEC)
-    _write_etc(Path(ROOT, "etc"), config)
+    _write_etc(f"{ROOT}/etc", config)
     for own, place in ((HOME, f"{ROOT}/root"), (FRR_CONFIG, f"{ROOT}/etc/frr")):
         kernel.mount(own, place, flags=kernel.MS_BIND)
         kernel.mount("none", place, flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
@@ -89,7 +88,7 @@ def _build(config: Mapping[str, Any]) -> None:
     os.chdir("/root")
 
 
-def _write_etc(etc: Path, config: Mapping[str, Any]) -> None:
+def _write_etc(etc: str, config: Mapping[str, Any]) -> None:
     name = config["hostname"]
     texts = {
         "passwd": USERS,
@@ -101,16 +100,16 @@ def _write_etc(etc: Path, config: Mapping[str, Any]) -> None:
         "pam.d/other": "auth required pam_permit.so\naccount required pam_permit.so\n",  # vtysh asks
         "startup.sh": config["startup_script"] or "",
     }
-    (etc / "frr").mkdir()
-    (etc / "pam.d").mkdir()
+    os.mkdir(f"{etc}/frr")
+    os.mkdir(f"{etc}/pam.d")
     for place, text in texts.items():
-        (etc / place).write_text(text)
+        kernel.write(f"{etc}/{place}", text)
 
 
 def _replace(path: str, text: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
-    Path(path).write_text(text)
+    kernel.write(path, text)
 
 
 def _show(source: str, target: str) -> None:
@@ -124,7 +123,7 @@ def _show_if_there(source: str, target: str) -> None:
     if os.path.isdir(source):
         os.mkdir(target)
     elif os.path.exists(source):
-        Path(target).touch()
+        kernel.write(target, "")
     else:
         return
     _show(source, target)
@@ -143,22 +142,38 @@ def _confine() -> None:
 
 def _start_frr(daemons: list[str], environment: Mapping[str, str]) -> None:
     for place in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-        path = Path("/proc/sys/net", place)
-        if path.exists():
-            path.write_text("1")
-    for name in daemons:
-        if _call([str(FRR / name), "-d", "-A", "127.0.0.1"], environment) != 0:
-            print(f"FRR's {name} did not start.", flush=True)
-    if Path("/etc/frr/frr.conf").exists():
+        with suppress(FileNotFoundError):  # this kernel has no IPv6
+            kernel.write(f"/proc/sys/net/{place}", "1")
+    zebra, *others = daemons
+    _start_daemons([zebra], environment)  # which the others look for when they start
+    _start_daemons(others, environment)
+    if os.path.exists("/etc/frr/frr.conf"):
         _call(["/usr/bin/vtysh", "-b"], environment)
 
 
-def _call(command: list[str], environment: Mapping[str, str]) -> int:
+def _start_daemons(names: list[str], environment: Mapping[str, str]) -> None:
+    started = {name: _spawn([f"{FRR}/{name}", "-d", "-A", "127.0.0.1"], environment) for name in names}
+    for name, pid in started.items():
+        if _returncode(pid) != 0:
+            print(f"FRR's {name} did not start.", flush=True)
+
+
+def _call(command: list[str], environment: Mapping[str, str]) -> None:
+    _returncode(_spawn(command, environment))
+
+
+def _spawn(command: list[str], environment: Mapping[str, str]) -> int | None:
+    """Start that program, with nothing to read; its pid."""
+    nothing = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
     try:
-        return subprocess.run(command, env=dict(environment), stdin=subprocess.DEVNULL, check=False).returncode
+        return os.posix_spawn(command[0], command, environment, file_actions=[nothing], setsigdef=CHANGED_SIGNALS)
     except OSError as error:
         print(f"{command[0]} cannot be executed: {error.strerror}.", flush=True)
-        return -1
+        return None
+
+
+def _returncode(pid: int | None) -> int | None:
+    return None if pid is None else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _offer_shells(environment: Mapping[str, str]) -> None:
@@ -173,7 +188,7 @@ def _offer_shells(environment: Mapping[str, str]) -> None:
             try:
                 os.setsid()
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-                for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+                for number in CHANGED_SIGNALS:
                     signal.signal(number, signal.SIG_DFL)
                 os.execve(shell, [shell, "-i"], dict(environment))
             finally:

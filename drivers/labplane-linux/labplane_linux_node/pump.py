@@ -42,7 +42,7 @@ class Card:
                 self._send(self.link, frame)
 
     def read(self) -> bytes:
-        """The next frame that goes out; b"" when none will come any more. Raises OSError when there is none just now."""
+        """The next frame that goes out; b"" when none will come any more. Raises OSError when none is there yet."""
         return os.read(self.tap, LONGEST)
 
     def show_link(self, there: bool) -> None:

@@ -3,7 +3,7 @@
 from labplane.testing import DriverTests
 
 # Linux answers ARP for its addresses at all cards unless it is told not to.
-ONE_CARD = "ip addr add 10.66.0.1/24 dev eth2\necho 1 > /proc/sys/net/ipv4/conf/all/arp_ignore\n"
+ONE_CARD = "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore\nip addr add 10.66.0.1/24 dev eth2\n"
 
 
 class TestLinux(DriverTests):

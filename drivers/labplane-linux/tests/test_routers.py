@@ -1,5 +1,7 @@
 """Linux nodes over HTTP, as users have them: routers between real PCs, hot links, captures."""
 
+import re
+import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -56,13 +58,15 @@ def console(server: Server, vm: str, stack: ExitStack) -> Viewer:
 
 
 def area(*networks: str) -> str:
-    return "router ospf\n" + "".join(f" network {network} area 0\n" for network in networks) + FAST
+    lines = "".join(f" network {network} area 0\n" for network in networks)
+    return f"router ospf\n timers throttle lsa all 100\n timers lsa min-arrival 100\n{lines}{FAST}"
 
 
 FAST = """interface eth1
  ip ospf network point-to-point
  ip ospf hello-interval 1
  ip ospf dead-interval 4
+ ip ospf retransmit-interval 1
 """
 
 
@@ -97,8 +101,8 @@ def addresses(number: int) -> str:
     return f"ip addr add 10.0.{number}.1/24 dev eth0\nip addr add 10.0.9.{number}/24 dev eth1\n"
 
 
-def test_two_pcs_trace_each_other_through_two_ospf_routers(server: Server, project: str) -> None:
-    routers = [
+def ospf_routers(server: Server, project: str) -> list[str]:
+    return [
         node(
             server,
             project,
@@ -108,17 +112,60 @@ def test_two_pcs_trace_each_other_through_two_ospf_routers(server: Server, proje
         )
         for number in (1, 2)
     ]
-    pcs = between_pcs(server, project, routers)
-    with ExitStack() as stack:
+
+
+def traces(pc: Viewer) -> None:
+    """PC1 sees both routers on the way to PC2."""
+    pc.type("trace 10.0.2.2 -P 1")
+    for hop in (b"1   10.0.1.1 ", b"2   10.0.9.2 ", b"3   10.0.2.2 "):
+        pc.until(hop)
+    pc.until(b"> ")
+
+
+def test_two_pcs_trace_each_other_through_two_ospf_routers_which_outlast_their_server(tmp_path: Path) -> None:
+    with running(tmp_path / "projects", "--strict") as server, ExitStack() as stack:
+        project = server.project()
+        routers = ospf_routers(server, project)
+        pcs = between_pcs(server, project, routers)
         pc = console(server, pcs[0], stack)
         repeat(pc, "ping 10.0.2.2 -c 1", b"10.0.2.2 icmp_seq=1 ttl=")
-        pc.type("trace 10.0.2.2 -P 1")
-        for hop in (b"1   10.0.1.1 ", b"2   10.0.9.2 ", b"3   10.0.2.2 "):
-            pc.until(hop)
+        traces(pc)
         router = console(server, routers[0], stack)
         router.until(b"R1" + PROMPT)
         router.type("vtysh -c 'show ip route ospf'")
         router.until(b"O>* 10.0.2.0/24")
+        captured(server, routers[1], "before.pcap")
+        pc.type("ping 10.0.2.2 -c 7")
+        pc.until(b"icmp_seq=2 ")
+        ran = server.processes()
+        server.kill()
+        again = stack.enter_context(server.again())
+        assert again.processes() == ran
+        assert {again.http.get(vm).json()["status"] for vm in (*routers, *pcs)} == {"started"}
+        pc = console(again, pcs[0], stack)
+        pings = pc.until(b"icmp_seq=7 ").partition(b"-c 7")[2]
+        assert [int(number) for number in re.findall(rb"icmp_seq=(\d+) ttl=62", pings)] == [*range(1, 7)], pings
+        pc.until(b"> ")
+        traces(pc)
+        path = captured(again, routers[1], "after.pcap")
+        router = console(again, routers[0], stack)
+        link = f"{routers[0]}/adapters/1/ports/0/nio"
+        nio = again.http.get(link).json()
+        assert again.http.delete(link).status_code == 204
+        repeat(router, "ip -br link show eth1", b"NO-CARRIER")
+        assert again.http.post(link, json=nio).status_code == 201
+        repeat(pc, "ping 10.0.2.2 -c 1", b"10.0.2.2 icmp_seq=1 ttl=")
+        for vm in routers:
+            assert again.http.post(f"{vm}/stop").status_code == 204
+        assert packets(path.read_bytes())
+        assert not [name for name in again.processes().values() if name in ("bash", "zebra", "ospfd")]
+
+
+def captured(server: Server, vm: str, name: str) -> Path:
+    """Begin a capture at eth1; its file."""
+    reply = server.http.post(f"{vm}/adapters/1/ports/0/start_capture", json={"capture_file_name": name})
+    assert reply.status_code == 200, reply.text
+    return Path(reply.json()["pcap_file_path"])
 
 
 def test_two_pcs_reach_each_other_through_two_bgp_routers(server: Server, project: str) -> None:
@@ -205,19 +252,62 @@ def test_a_shell_that_ends_is_begun_anew_and_the_home_stays(server: Server, proj
         viewer.until(b"kept\r\n")
 
 
-def test_a_home_that_leads_elsewhere_is_refused(server: Server, project: str, tmp_path: Path) -> None:
+def test_what_vtysh_writes_is_the_node_s_configuration_from_then_on(server: Server, project: str) -> None:
+    host = node(server, project, "H", daemons=["ospfd"])
+    start(server, host)
+    with ExitStack() as stack:
+        viewer = console(server, host, stack)
+        viewer.until(b"H" + PROMPT)
+        viewer.type("vtysh -c 'conf t' -c 'router ospf' -c 'network 10.9.0.0/16 area 7' -c 'end' -c 'write'")
+        viewer.until(b"onfiguration saved to /etc/frr/frr.conf")
+        viewer.until(b"H" + PROMPT)
+    shown = server.http.get(host).json()["frr_conf"]
+    assert "\nrouter ospf\n network 10.9.0.0/16 area 7\n" in shown
+    assert server.http.put(host, json={"daemons": []}).status_code == 200
+    assert server.http.post(f"{host}/reload").status_code == 204
+    with ExitStack() as stack:
+        viewer = console(server, host, stack)
+        viewer.until(b"H" + PROMPT)
+        viewer.type("vtysh -c 'show running-config'")
+        viewer.until(b" network 10.9.0.0/16 area 7")
+        viewer.until(b"H" + PROMPT)
+        changed = server.http.put(host, json={"frr_conf": "ip route 10.8.0.0/16 blackhole\n"})
+        assert changed.json()["frr_conf"] == "ip route 10.8.0.0/16 blackhole\n"
+        viewer.type("pidof ospfd || echo GONE")  # a change counts from the next start on
+        assert b"GONE" not in viewer.until(b"H" + PROMPT).partition(b"\n")[2]
+    archive = server.http.get(f"{project}/export").content
+    copy = server.project()
+    assert server.http.post(f"{copy}/import", content=archive).status_code == 201
+    (other,) = server.http.get(f"{copy}/linux/vms").json()
+    assert other["frr_conf"] == "ip route 10.8.0.0/16 blackhole\n"
+    other = f"{copy}/linux/vms/{other['vm_id']}"
+    start(server, other)
+    with ExitStack() as stack:
+        viewer = console(server, other, stack)
+        viewer.until(b"H" + PROMPT)
+        viewer.type("ip route; ln -sf /etc/passwd /etc/frr/frr.conf")
+        viewer.until(b"blackhole 10.8.0.0/16")
+        viewer.until(b"H" + PROMPT)
+    assert server.http.get(other).json()["frr_conf"] is None, "a link is not followed"
+    assert server.http.put(other, json={"frr_conf": "! mine\n"}).json()["frr_conf"] == "! mine\n"
+    assert server.http.put(other, json={"frr_conf": None}).json()["frr_conf"] is None
+    assert server.http.delete(copy).status_code == 204
+
+
+@pytest.mark.parametrize("folder", ["home", "frr"])
+def test_a_directory_that_leads_elsewhere_is_refused(folder: str, server: Server, project: str, tmp_path: Path) -> None:
     """A server of root would give all that is there to the node."""
     (tmp_path / "treasure").write_text("gold")
     owner = (tmp_path / "treasure").stat().st_uid
     host = node(server, project, "H")
     start(server, host)
     assert server.http.post(f"{host}/stop").status_code == 204
-    home = server.projects.resolve() / server.http.get(host).json()["vm_directory"] / "home"
-    home.rmdir()
+    home = server.projects.resolve() / server.http.get(host).json()["vm_directory"] / folder
+    shutil.rmtree(home)
     home.symlink_to(tmp_path)
     reply = server.http.post(f"{host}/start")
     assert reply.status_code >= 400
-    assert "'home' of the VM is a link" in reply.json()["message"]
+    assert f"{folder!r} of the VM is a link" in reply.json()["message"]
     assert server.http.get(host).json()["status"] == "stopped"
     assert (tmp_path / "treasure").stat().st_uid == owner
 
