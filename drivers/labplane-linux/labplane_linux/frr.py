@@ -90,7 +90,7 @@ def require(names: Sequence[str]) -> None:
     missing = [name for name in names if not (PROGRAMS / name).exists()]
     if missing:
         raise Unavailable(
-            f"FRR's {' and '.join(missing)} is not installed on this server. On Debian: apt-get install frr; its "
+            f"This server does not have FRR's {', '.join(missing)} in {PROGRAMS}. On Debian: apt-get install frr; its "
             "service need not run."
         )
 

@@ -1,9 +1,11 @@
-"""What a node's shell can do to the host: each line of the table is an attempt, as root and as an ordinary server."""
+"""What a node's shell can do to the host: each line of the table is an attempt, whoever runs server and nodes."""
 
 import os
+import pwd
 import re
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from labplane.testing.host import KEPT_IN
 from support import Viewer, running
 
 SECRET = "the-secret-of-the-host"  # noqa: S105
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 TUN = Path("/dev/net/tun")
+TREE = Path(__file__).parents[3]
+NOBODY = pwd.getpwnam("nobody").pw_uid
 
 # A command, and a pattern of what must not be in its output.
 ATTEMPTS = {
@@ -49,7 +54,7 @@ ATTEMPTS = {
     "the clock and the machine": ("date -s 2000-01-01 > /dev/null && echo DONE; reboot -f && echo DONE", r"^DONE"),
     "the root of before": ("chroot /proc/1/root true && echo DONE; ls /old /proc/1/cwd/ && echo DONE", r"^DONE"),
     "a program that gives rights": (
-        "find /usr -perm -4000 -name su -exec {{}} -c 'cat {root}/secret' \\;",
+        "su root -c 'cat {root}/secret'",
         SECRET,
     ),
     "more processes than its share": (
@@ -60,25 +65,27 @@ ATTEMPTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["root", "nobody"])
+@pytest.fixture(scope="module", params=["root", "user", "ordinary"])
 def shell(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Viewer, dict[str, Any]]]:
-    """A node's shell and what there is to reach; the server is root, and has its emulators run by that user."""
+    """A node's shell and what there is to reach.
+
+    The server is root; or root, and has emulators run by the user nobody; or an ordinary user, who is nobody.
+    """
     root = tmp_path_factory.mktemp(request.param)
-    options, within = ["--strict"], []
-    if request.param == "nobody":
+    options, within = ["--strict", "--config", str(root / "labplane.toml")], []
+    lines = ["[plugins.nat]", "allow = true"]
+    if request.param != "root":
         if os.getuid() != 0:
-            pytest.skip("only root can have another user's emulators")
+            pytest.skip("only root can have another user run something")
+        within = as_nobody(root) if request.param == "ordinary" else with_tun(root)
+    if request.param == "user":
         if not SYSTEM_PYTHON.exists():
             pytest.skip("needs a Python that all may execute")
-        os.mknod(root / "tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))
-        (root / "tun").chmod(0o666)  # as udev makes it; shown to this server alone
-        within = ["unshare", "-m", "sh", "-c", f'mount --bind {root}/tun {TUN} && exec "$@"', "sh"]
-        (root / "labplane.toml").write_text(f'user = "nobody"\n[plugins.linux]\npython = "{SYSTEM_PYTHON}"\n')
-        options += ["--config", str(root / "labplane.toml")]
-        for place in (root, *root.parents[:2]):
-            place.chmod(0o755)
+        python = f'python = "{SYSTEM_PYTHON}"'
+        lines = ['user = "nobody"', *lines, python, "[plugins.linux]", python]
+    (root / "labplane.toml").write_text("\n".join(lines))
     (root / "secret").write_text(SECRET)
     with (
         socket.socket(socket.AF_UNIX) as abstract,
@@ -87,15 +94,47 @@ def shell(
     ):
         abstract.bind(f"\0labplane-{os.getpid()}")
         project = server.project()
-        vm = server.vm(project, "H", kind="linux")
-        reply = server.http.post(f"{vm}/start")
-        assert reply.status_code == 204, reply.text
+        vm = server.vm(project, "H", kind="linux", frr_conf="router ospf\n")
+        for one in (vm, server.vm(project, "N", kind="nat")):
+            reply = server.http.post(f"{one}/start")
+            assert reply.status_code == 204, reply.text
+        owners = {Path(f"/proc/{pid}").stat().st_uid for pid in server.children()}
+        assert owners == {os.getuid() if request.param == "root" else NOBODY}
         viewer = stack.enter_context(Viewer(server.http.get(vm).json()["console"]))
         viewer.until(b"H:~# ")
         viewer.type("PS1='$ '; stty -echo")
         viewer.until(b"$ ")
         names = {"root": root, "pid": server.process.pid, "port": server.port, "abstract": f"labplane-{os.getpid()}"}
         yield viewer, names
+        server.stop()
+        os.chown(server.projects / KEPT_IN, os.getuid(), os.getgid())  # or we may not ask whether anything is left
+
+
+def with_tun(root: Path, *more: str) -> list[str]:
+    """A command that runs another one where /dev/net/tun is as udev makes it; only that one sees it."""
+    os.mknod(root / "tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))
+    (root / "tun").chmod(0o666)
+    for place in (root, *root.parents[:2]):
+        place.chmod(0o755)
+    mounts = " && ".join([f"mount --bind {root}/tun {TUN}", *more, 'exec "$@"'])
+    return ["unshare", "-m", "sh", "-c", mounts, "sh"]
+
+
+def as_nobody(root: Path) -> list[str]:
+    """A command that runs another one as nobody, who can enter the directories of this Python and this tree too."""
+    (root / "projects").mkdir()
+    os.chown(root / "projects", NOBODY, NOBODY)
+    needed = [Path(sys.base_prefix), Path(sys.prefix), TREE]
+    closed = {place for path in needed for place in path.parents if not place.stat().st_mode & stat.S_IXOTH}
+    hidden = [path for path in needed if closed & set(path.parents)]
+    steps = []
+    for number, path in enumerate(hidden):
+        (root / f"aside{number}").mkdir()
+        steps.append(f"mount --bind {path} {root}/aside{number}")
+    steps += [f"mount -t tmpfs -o mode=755 none {place}" for place in closed if not closed & set(place.parents)]
+    steps += [f"mkdir -p {path} && mount --bind {root}/aside{number} {path}" for number, path in enumerate(hidden)]
+    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", f"HOME={root}"]
+    return [*with_tun(root, *steps), *user]
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
