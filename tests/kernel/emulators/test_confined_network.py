@@ -66,6 +66,8 @@ def test_it_connects_to_no_port_but_those_that_it_needs(tmp_path: Path, service:
     assert said(tmp_path, CONNECT, *service, needs=Needs(connects=(port - 1, port + 1))) == "refused"
     assert said(tmp_path, CONNECT, *service, needs=Needs(listens=(port,))) == "refused"
     assert said(tmp_path, CONNECT, *service, needs=Needs(connects=(port,))) == "done"
+    assert said(tmp_path, CONNECT, *service, needs=Needs(connects=range(1 << 16))) == "done"
+    assert said(tmp_path, LISTEN, "127.0.0.1", 0, needs=Needs(connects=range(1 << 16))) == "refused"
 
 
 @tcp
