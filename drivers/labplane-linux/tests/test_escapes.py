@@ -20,6 +20,7 @@ SECRET = "the-secret-of-the-host"  # noqa: S105
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 TUN = Path("/dev/net/tun")
 TREE = Path(__file__).parents[3]
+ASIDE = Path("/mnt")
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
 # A command, and a pattern of what must not be in its output.
@@ -79,7 +80,9 @@ def shell(
     if request.param != "root":
         if os.getuid() != 0:
             pytest.skip("only root can have another user run something")
-        within = as_nobody(root) if request.param == "ordinary" else with_tun(root)
+        within = for_all(root)
+    if request.param == "ordinary":
+        within += as_nobody(root)
     if request.param == "user":
         if not SYSTEM_PYTHON.exists():
             pytest.skip("needs a Python that all may execute")
@@ -110,31 +113,29 @@ def shell(
         os.chown(server.projects / KEPT_IN, os.getuid(), os.getgid())  # or we may not ask whether anything is left
 
 
-def with_tun(root: Path, *more: str) -> list[str]:
-    """A command that runs another one where /dev/net/tun is as udev makes it; only that one sees it."""
+def for_all(root: Path) -> list[str]:
+    """A command that runs another one where everybody reaches `root`, this Python, this tree and /dev/net/tun.
+
+    Only that one sees it so. What is in a closed directory is shown in an open one of the same name.
+    """
+    root.chmod(0o755)
     os.mknod(root / "tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))
-    (root / "tun").chmod(0o666)
-    for place in (root, *root.parents[:2]):
-        place.chmod(0o755)
-    mounts = " && ".join([f"mount --bind {root}/tun {TUN}", *more, 'exec "$@"'])
-    return ["unshare", "-m", "sh", "-c", mounts, "sh"]
+    (root / "tun").chmod(0o666)  # as udev makes it
+    needed = [Path(sys.base_prefix), Path(sys.prefix), TREE, root]
+    closed = {place for path in needed for place in path.parents if not place.stat().st_mode & stat.S_IXOTH}
+    hidden = [path for path in needed if closed & set(path.parents)]
+    steps = [f"mount --bind {root}/tun {TUN}", f"mount -t tmpfs none {ASIDE}"]
+    steps += [f"mkdir {ASIDE}/{number} && mount --bind {path} {ASIDE}/{number}" for number, path in enumerate(hidden)]
+    steps += [f"mount -t tmpfs -o mode=755 none {place}" for place in closed if not closed & set(place.parents)]
+    steps += [f"mkdir -p {path} && mount --bind {ASIDE}/{number} {path}" for number, path in enumerate(hidden)]
+    return ["unshare", "-m", "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"]
 
 
 def as_nobody(root: Path) -> list[str]:
-    """A command that runs another one as nobody, who can enter the directories of this Python and this tree too."""
+    """A command that runs another one as nobody."""
     (root / "projects").mkdir()
     os.chown(root / "projects", NOBODY, NOBODY)
-    needed = [Path(sys.base_prefix), Path(sys.prefix), TREE]
-    closed = {place for path in needed for place in path.parents if not place.stat().st_mode & stat.S_IXOTH}
-    hidden = [path for path in needed if closed & set(path.parents)]
-    steps = []
-    for number, path in enumerate(hidden):
-        (root / f"aside{number}").mkdir()
-        steps.append(f"mount --bind {path} {root}/aside{number}")
-    steps += [f"mount -t tmpfs -o mode=755 none {place}" for place in closed if not closed & set(place.parents)]
-    steps += [f"mkdir -p {path} && mount --bind {root}/aside{number} {path}" for number, path in enumerate(hidden)]
-    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", f"HOME={root}"]
-    return [*with_tun(root, *steps), *user]
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", f"HOME={root}"]
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
