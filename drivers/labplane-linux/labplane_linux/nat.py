@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
-from labplane import VM, BadRequest, Needs, Schema, Unavailable, VMPort, find_program
+from labplane import VM, BadRequest, Conflict, Needs, Schema, VMPort, find_program
 from labplane_linux.pumped import HERE, PumpedDriver
 
 ALL_PORTS = range(65536)
@@ -30,11 +30,6 @@ class NatDriver(PumpedDriver):
     console = False
 
     async def check(self) -> None:
-        if not self.config["allow"]:
-            raise Unavailable(
-                "The settings of this server let no VM reach the network outside. To allow it to all who may use this "
-                "server, put `allow = true` below [plugins.nat] in labplane.toml."
-            )
         self._program()
 
     def _program(self) -> Path:
@@ -57,6 +52,11 @@ class NatDriver(PumpedDriver):
         return Needs(executes=(self._program(),), reads=(HERE / "labplane_linux_node",), connects=ALL_PORTS)
 
     async def prepare(self, vm: VM) -> None:
+        if not self.config["allow"]:
+            raise Conflict(
+                "The settings of this server let no VM reach the network outside. To allow it to all who may use this "
+                "server, put `allow = true` below [plugins.nat] in labplane.toml."
+            )
         if not await asyncio.to_thread(self._may_ping):
             vm.tell(
                 "warning",
