@@ -126,6 +126,11 @@ class Operations(ABC):
         return [_project(one) for one in await self._ask("GET", "/v1/projects")]
 
     @operation
+    async def closed_projects(self) -> list[Project]:
+        """Those whose files are kept; create_project(project_id=…) opens one again."""
+        return [_project(one) for one in await self._ask("GET", "/v1/closed-projects")]
+
+    @operation
     async def project(self, project: Project | str) -> Project:
         return _project(await self._ask("GET", _at(project)))
 

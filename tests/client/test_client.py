@@ -189,6 +189,7 @@ def everything(lab: Both) -> None:
     lab.commit_project(project)
     assert [vm.name for vm in lab.vms(project, "fragile") + lab.vms(project, "vpcs")] == ["Two"]
     lab.close_project(project)
+    assert [closed.project_id for closed in lab.closed_projects()] == [project.project_id]
     again = lab.create_project(project_id=project.project_id)
     lab.delete_project(again)
     assert lab.projects() == []

@@ -87,14 +87,16 @@ def test_an_open_project_is_returned_unchanged(server: Server) -> None:
 
 
 def test_a_closed_project_is_adopted_with_its_files(server: Server) -> None:
-    """P-4, P-12: from disk, with what is in the directory."""
+    """P-4, P-12, P-16: from disk, with what is in the directory."""
     made = create(server)
     project = f"/v1/projects/{made['project_id']}"
     (Path(made["path"]) / "notes.txt").write_text("mine")
     nothing(server.http.post(f"{project}/close"))
     for method, path in (("GET", project), ("POST", f"{project}/close"), ("DELETE", project), ("PUT", project)):
         refusal(server.http.request(method, path), 404)
+    assert made in shown(server.http.get("/v1/closed-projects"))
     assert create(server, project_id=made["project_id"])["path"] == made["path"]
+    assert made not in shown(server.http.get("/v1/closed-projects"))
     assert (Path(made["path"]) / "notes.txt").read_text() == "mine"
 
 

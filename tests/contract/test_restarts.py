@@ -291,8 +291,9 @@ def test_a_project_whose_directory_is_gone_stays_closed(tmp_path: Path) -> None:
         Path(project["path"]).rename(tmp_path / "elsewhere")
         with anew(first, signal.SIGKILL) as second:
             assert f"the project {project['project_id']} stays closed: its directory" in second.log
-            assert shown(second.http.get("/v1/projects")) == []
+            assert shown(second.http.get("/v1/projects")) == shown(second.http.get("/v1/closed-projects")) == []
             (tmp_path / "elsewhere").rename(project["path"])
+            assert shown(second.http.get("/v1/closed-projects")) == [project]
             create(second, project_id=project["project_id"])
             assert vms(second, f"/v1/projects/{project['project_id']}") == [vm]
 

@@ -58,6 +58,13 @@ class Projects(Plugin):
                 reply={"type": "array", "items": project},
                 summary="List the open projects",
             ),
+            Route(
+                "GET",
+                "/v1/closed-projects",
+                self.list_closed,
+                reply={"type": "array", "items": project},
+                summary="List the closed projects whose files are kept",
+            ),
             Route("GET", one, self.show, reply=project, summary="Show a project"),
             Route(
                 "PUT",
@@ -111,6 +118,16 @@ class Projects(Plugin):
     def list(self, _: Request) -> Any:
         """P-8."""
         return [project.to_object(self._location) for project in self._projects.values() if project.open]
+
+    async def list_closed(self, _: Request) -> Any:
+        """P-16."""
+        closed = [
+            Project(project_id, value["name"], self._place(project_id))
+            for project_id, value in self.store.items()
+            if value["status"] == CLOSED and project_id not in self._projects
+        ]
+        there = await asyncio.to_thread(lambda: [project for project in closed if project.path.is_dir()])
+        return [project.to_object(self._location) for project in there]
 
     def show(self, request: Request) -> Any:
         """P-7."""
