@@ -1,6 +1,7 @@
 """The build hook: npm brings the third-party code of package-lock.json; what pages need of it goes into the wheel."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +16,9 @@ WANTED = {
     "@xterm/addon-fit": ("lib/addon-fit.mjs",),
     "@xterm/addon-search": ("lib/addon-search.mjs",),
     "@xterm/addon-webgl": ("lib/addon-webgl.mjs",),
+    "@novnc/novnc": ("core/rfb.js",),
 }
+IMPORT = re.compile(r"""((?:\bfrom|\bimport)\s*["'])(\.{1,2}/[^"']+)(["'])""")
 TIMEOUT = 600  # seconds for npm
 
 
@@ -57,17 +60,38 @@ def fill(vendor: Path, modules: Path) -> None:
     vendor.mkdir(parents=True)
     for package, files in WANTED.items():
         for file in files:
-            source = modules / package / file
-            text = re.sub(rb"^//# sourceMappingURL=.*\n?", b"", source.read_bytes(), flags=re.MULTILINE)
-            (vendor / source.name.replace(".mjs", ".js")).write_bytes(text)  # browsers know .js as a module too
+            copy(modules / package, file, vendor)
     (vendor / "LICENSES.txt").write_text("\n\n".join(licences(modules)))
 
 
+def copy(package: Path, file: str, vendor: Path) -> None:
+    """Put a file of a package into `vendor`, with all modules that it imports by a path."""
+    target = vendor / flat(file)
+    if target.exists():
+        return
+    text = re.sub(r"^//# sourceMappingURL=.*\n?", "", (package / file).read_text(), flags=re.MULTILINE)
+    imported: list[str] = []
+
+    def here(found: re.Match[str]) -> str:
+        imported.append(os.path.normpath(Path(file).parent / found[2]))
+        return f"{found[1]}./{flat(imported[-1])}{found[3]}"
+
+    target.write_text(IMPORT.sub(here, text) if file.endswith(".js") else text)
+    for one in imported:
+        copy(package, one, vendor)
+
+
+def flat(file: str) -> str:
+    """The name in `vendor`, which has no folders: "core/util/int.js" is "core.util.int.js"."""
+    name = re.sub(r"^(lib|css)/", "", file).replace("/", ".")
+    return name.removesuffix(".mjs") + ".js" if name.endswith(".mjs") else name  # browsers know .js as a module too
+
+
 def licences(modules: Path) -> list[str]:
-    """The name, version and licence text of each package that the pages load."""
+    """The name, version and licences of each package that the pages load, with those of what is in it."""
     found = []
     for package in sorted(WANTED):
         facts = json.loads((modules / package / "package.json").read_text())
-        text = next(iter(sorted((modules / package).glob("LICEN[CS]E*")))).read_text()
-        found.append(f"{package} {facts['version']} ({facts['license']})\n\n{text}")
+        texts = [one.read_text() for one in sorted((modules / package).rglob("LICEN[CS]E*"))]
+        found.append("\n\n".join([f"{package} {facts['version']} ({facts['license']})", *texts]))
     return found

@@ -51,8 +51,11 @@ export const vmPath = (vm) => `${project(vm.project_id)}/${vm.kind}/vms/${vm.vm_
 export const api = {
   status: () => json("GET", "v1/status"),
   document: () => json("GET", "v1/openapi.json"),
+  kindsHere: () => json("GET", "v1/kinds"),
   projects: () => json("GET", "v1/projects"),
+  closedProjects: () => json("GET", "v1/closed-projects"),
   project: (id) => json("GET", project(id)),
+  createLab: (file) => json("POST", "v1/labs", file),
   createProject: (body) => json("POST", "v1/projects", body),
   updateProject: (id, body) => json("PUT", project(id), body),
   closeProject: (id) => json("POST", `${project(id)}/close`),

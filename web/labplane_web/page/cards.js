@@ -1,23 +1,26 @@
 // The page of all labs: a card for each, and what can be done with a lab as a whole.
 
 import { api } from "./api.js";
-import { at, atMost, eachFrame, find, glyph, iconButton, make } from "./dom.js";
+import { at, atMost, eachFrame, find, glyph, iconButton, make, spell } from "./dom.js";
 import { listen } from "./events.js";
 import { symbols } from "./icons.js";
 import { T } from "./text.js";
 import { useTheme } from "./theme.js";
 import { smallPicture } from "./thumbnail.js";
-import { ask, askText, menu, notice, tried } from "./ui.js";
+import { ask, askText, dialog, menu, notice, tried } from "./ui.js";
 
 const CALM = 150; // milliseconds from one look to the next, however much happens
+const LAB_FILE = /\.(ya?ml|json)$/i;
 const SEEN = ["vm.", "link.", "node.", "project."];
 
+spell(T);
 document.body.prepend(symbols());
 useTheme();
 
 const cards = new Map(); // project_id → {element, …}
 const stale = new Set(); // labs whose picture may have changed
 let busy = null;
+let taking = 0; // archives that are being imported: each makes a lab that goes again if it is refused
 let looking = null;
 let again = false;
 
@@ -90,7 +93,8 @@ function update(card, lab) {
 }
 
 const refresh = eachFrame(() => {
-  const ids = [...stale];
+  if (taking) return;
+  const ids = [...stale].filter((id) => cards.has(id));
   stale.clear();
   atMost(4, ids, async (id) => {
     try {
@@ -162,19 +166,39 @@ async function duplicate(id, name) {
 }
 
 async function take(archive, name = null) {
-  const made = await api.createProject(name === null ? {} : { name });
+  taking += 1;
   try {
-    return await api.importProject(made.project_id, archive);
+    const made = await api.createProject(name === null ? {} : { name });
+    try {
+      return await api.importProject(made.project_id, archive);
+    } catch (error) {
+      await api.deleteProject(made.project_id);
+      throw error;
+    }
+  } finally {
+    await look(); // what is asked for from now on is there
+    taking -= 1;
+    refresh();
+  }
+}
+
+// A lab file is refused as a whole, with a sentence for each place in it that is wrong.
+async function takeFile(file) {
+  try {
+    return await api.createLab(file);
   } catch (error) {
-    await api.deleteProject(made.project_id);
-    throw error;
+    const lines = error.message.split("\n").map((line) => /^lab:(?:(\d+):\d+:)? (.*)$/.exec(line));
+    if (error.status === 0 || lines.includes(null)) throw error;
+    const items = lines.map(([, number, sentence]) => make("li", {}, number ? T.atLine(number, sentence) : sentence));
+    await dialog({ title: T.badFile(file.name), body: [make("ul", { class: "problems", role: "alert" }, ...items)], submit: null, wide: true });
+    return undefined;
   }
 }
 
 async function importFiles(files) {
   for (const file of files) {
     const busy = notice(T.importing(file.name));
-    const made = await tried(() => take(file));
+    const made = await tried(() => (LAB_FILE.test(file.name) ? takeFile(file) : take(file)));
     busy.remove();
     if (made) notice(T.imported(made.name ?? file.name));
     look();
@@ -188,11 +212,22 @@ function newLab() {
   }, { submit: T.create });
 }
 
-function openClosed() {
-  return askText(T.openClosed, T.projectId, "", async (project_id) => {
+async function openClosed() {
+  const closed = await tried(() => api.closedProjects());
+  if (!closed) return undefined;
+  const body = closed.map(({ project_id, name }, index) => {
+    const id = `closed-${index}`;
+    const choice = make("input", { type: "radio", name: "closed", id, value: project_id, checked: index === 0 });
+    return make("div", { class: "check" }, choice, make("label", { for: id }, name ?? T.unnamed, " ", make("small", {}, project_id)));
+  });
+  if (!body.length) return dialog({ title: T.openClosed, body: [make("p", {}, T.noClosed)], submit: null });
+  const list = make("fieldset", { "aria-label": T.labs }, ...body);
+  const read = () => list.querySelector("input:checked").value;
+  const work = async (project_id) => {
     await api.createProject({ project_id });
     location.assign(at(`labs/${project_id}`));
-  }, { submit: T.open, hint: T.openClosedHint });
+  };
+  return dialog({ title: T.openClosed, body: [list], submit: T.open, read, work });
 }
 
 for (const [id, icon, name, work] of [
@@ -203,6 +238,7 @@ for (const [id, icon, name, work] of [
   find(id).append(glyph(icon), name);
   find(id).onclick = work;
 }
+find("import").title = T.importHint;
 const first = make("button", { type: "button", class: "primary", onclick: newLab }, glyph("i-plus"), T.newLab);
 find("none").append(make("h3", {}, T.noLabs), make("p", {}, T.noLabsHint), first);
 find("file").onchange = (event) => importFiles([...event.target.files]).then(() => (event.target.value = ""));

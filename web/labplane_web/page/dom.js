@@ -25,6 +25,16 @@ function fill(element, attributes, children) {
   return element;
 }
 
+// Give the elements of the page as it came their words: data-text names a text, data-name what is read out, data-tip a tip.
+export function spell(texts) {
+  for (const element of document.querySelectorAll("[data-text], [data-name], [data-tip]")) {
+    const { text, name, tip } = element.dataset;
+    if (text) element.append(texts[text]);
+    if (name) element.setAttribute("aria-label", texts[name]);
+    if (tip) element.title = texts[tip];
+  }
+}
+
 // A button with a picture of icons.js, whose name is read out and shown as a tip.
 export function iconButton(icon, name, onclick, attributes = {}) {
   return make("button", { type: "button", class: "icon", title: name, "aria-label": name, onclick, ...attributes }, glyph(icon));

@@ -1,8 +1,9 @@
 // The drawer below the picture: messages, and a tab for each console.
 
 import { find, glyph, iconButton, make } from "./dom.js";
-import { T } from "./text.js";
+import { Screen } from "./screen.js";
 import { Terminal } from "./terminal.js";
+import { T } from "./text.js";
 
 const MESSAGES = 200;
 const SMALLEST = 9;
@@ -33,6 +34,7 @@ export class Drawer {
     this.tabs = find("tabs");
     this.panes = find("panes");
     this.active = "messages";
+    this.under = new Map(); // id of a machine → the message that tells how far work on it has come
     this._build();
     lab.addEventListener("change", () => this._follow());
   }
@@ -48,13 +50,10 @@ export class Drawer {
       if (event.key === "Escape") this._current()?.terminal.focus();
     };
     this.splitter = iconButton("i-split", T.split, () => this.setSplit(!this.split), { "aria-pressed": "false" });
-    this.tools = [
-      this.search,
-      this.splitter,
-      iconButton("i-smaller", T.smaller, () => this._font(-1)),
-      iconButton("i-larger", T.bigger, () => this._font(1)),
-    ];
-    find("drawer-tools").append(...this.tools);
+    const threeKeys = make("button", { type: "button", title: T.threeKeysOf, onclick: () => this._current().terminal.sendCtrlAltDel() }, T.threeKeys);
+    const ofTerminals = [this.search, iconButton("i-smaller", T.smaller, () => this._font(-1)), iconButton("i-larger", T.bigger, () => this._font(1))];
+    this.tools = { ofTerminals, ofScreens: [threeKeys] };
+    find("drawer-tools").append(threeKeys, this.search, this.splitter, ...ofTerminals.slice(1));
     this.tabs.onkeydown = (event) => this._keys(event);
     this._resizable();
     this._show("messages");
@@ -67,15 +66,15 @@ export class Drawer {
     return button;
   }
 
-  // Open the console of a machine, or show it if it is open.
-  open(node) {
+  // Open the console of a machine, or show it if it is open. type: "telnet" or "vnc".
+  open(node, type) {
     if (node.console === null) return;
     this.element.classList.remove("closed");
-    if (!this.consoles.has(node.vm_id)) this._add(node);
+    if (!this.consoles.has(node.vm_id)) this._add(node, type === "vnc" ? Screen : Terminal);
     this._show(node.vm_id, true);
   }
 
-  _add(node) {
+  _add(node, Console) {
     const id = node.vm_id;
     const tab = this._tab(id, node.name);
     // The keyboard closes with Delete: a tab has no buttons in it.
@@ -89,7 +88,7 @@ export class Drawer {
     const state = make("p", { class: "console-state", role: "status" });
     const title = make("h3", {}, node.name);
     const pane = make("div", { class: "pane console", role: "tabpanel", id: `pane-${id}`, "aria-labelledby": `tab-${id}`, hidden: true }, title, state);
-    const terminal = new Terminal(node, {
+    const terminal = new Console(node, {
       fontSize: this.fontSize,
       onnews: () => this._isShown(id) || tab.classList.add("news"),
       onstate: (now) => {
@@ -100,7 +99,11 @@ export class Drawer {
     pane.dataset.state = "connecting";
     state.textContent = T.consoleStates.connecting;
     pane.append(terminal.element);
-    pane.addEventListener("focusin", () => this.split && this._mark(id));
+    pane.addEventListener("focusin", () => {
+      if (!this.split || this.active === id) return;
+      this._mark(id);
+      this._showTools();
+    });
     this.tabs.append(tab);
     this.panes.append(pane);
     this.consoles.set(id, { terminal, tab, pane, title });
@@ -151,7 +154,14 @@ export class Drawer {
       else terminal.hide();
     }
     this.panes.classList.toggle("split", this.split && this.active !== "messages" && this.consoles.size > 1);
-    for (const tool of this.tools) tool.hidden = this.consoles.size === 0;
+    this._showTools();
+  }
+
+  _showTools() {
+    const screen = this._current()?.terminal instanceof Screen;
+    for (const tool of this.tools.ofTerminals) tool.hidden = this.consoles.size === 0 || screen;
+    for (const tool of this.tools.ofScreens) tool.hidden = !screen;
+    this.splitter.hidden = this.consoles.size === 0;
   }
 
   setSplit(split) {
@@ -188,14 +198,8 @@ export class Drawer {
   _follow() {
     for (const [id, { terminal, tab, title }] of this.consoles) {
       const node = this.lab.nodes.get(id);
-      if (!node) {
-        terminal._say("gone");
-        continue;
-      }
-      terminal.node = node;
-      if (title.textContent !== node.name) title.textContent = tab.firstElementChild.textContent = node.name;
-      if (node.status !== "stopped") terminal.nudge();
-      else if (!terminal.socket) terminal._say("stopped");
+      terminal.follow(node);
+      if (node && title.textContent !== node.name) title.textContent = tab.firstElementChild.textContent = node.name;
     }
   }
 
@@ -203,14 +207,23 @@ export class Drawer {
     for (const { terminal } of this.consoles.values()) terminal.nudge();
   }
 
-  // A sentence of an event; level: "error", "warning" or "info". work: what a click on it does.
-  message(level, text, work = null) {
+  // A sentence of an event; level: "error", "warning" or "info". work: what a click on it does. under: the id of a machine
+  // of which this sentence takes the place of the last such one, until `settle`.
+  message(level, text, work = null, under = null) {
+    const last = under && this.under.get(under);
+    if (last) return void (last.lastElementChild.textContent = text);
     this.messages.querySelector(".quiet")?.remove();
     const time = make("time", {}, new Date().toLocaleTimeString());
     const said = work ? make("button", { type: "button", onclick: work }, text) : make("span", {}, text);
-    this.messages.prepend(make("li", { "data-level": level }, time, said));
+    const item = make("li", { "data-level": level }, time, said);
+    this.messages.prepend(item);
+    if (under) this.under.set(under, item);
     while (this.messages.children.length > MESSAGES) this.messages.lastElementChild.remove();
     if (level === "error" && this.active !== "messages") this.tabs.querySelector("#tab-messages").classList.add("news");
+  }
+
+  settle(id) {
+    this.under.delete(id);
   }
 
   // The edge between picture and drawer is moved by the mouse or by arrow keys.

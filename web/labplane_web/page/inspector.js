@@ -9,7 +9,7 @@ const LOOK_AGAIN = 2000; // milliseconds between two looks at counters
 const HIDDEN = ["name", "vm_id", "project_id", "status", "console", "vm_directory", "counters"];
 
 export class Inspector {
-  // does: {note, console, settings, unlink, act}.
+  // does: {note, console, settings, unlink, act, select}.
   constructor(lab, picture, kinds, does) {
     Object.assign(this, { lab, picture, kinds, does, shown: null, vms: new Map() });
     this.body = find("details-body");
@@ -41,7 +41,7 @@ export class Inspector {
     const node = ids.length === 1 ? this.lab.nodes.get(ids[0]) : null;
     const link = ids.length === 1 ? this.lab.links.get(ids[0]) : null;
     const vms = (link?.ends ?? [{ vm_id: ids[0] }]).map((end) => this.vms.get(end.vm_id));
-    const shown = JSON.stringify([ids, node && { ...node, x: 0, y: 0, heldUntil: 0, told: 0 }, link, vms, node && this._others(node)]);
+    const shown = JSON.stringify([ids, node && { ...node, x: 0, y: 0, heldUntil: 0, told: 0, silence: 0 }, link, vms, node && this._others(node)]);
     if (shown === this.shown) return;
     const editing = this.body.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
     if (editing && node && this.of === node.vm_id) return; // not under somebody's hands
@@ -82,6 +82,7 @@ export class Inspector {
     return [
       make("h3", {}, glyph(kind?.icon ?? "k-box"), node.name),
       make("div", { class: "row" }, ...this._buttons(node, kind)),
+      ...(node.progress ? [make("label", { for: "progress" }, node.progress.message), make("progress", { id: "progress", value: node.progress.share })] : []),
       list(facts),
       make("h4", {}, T.ports),
       make("ul", { class: "ports" }, ...node.ports.map((port) => this._port(node, port, vm))),
@@ -105,7 +106,7 @@ export class Inspector {
   _port(node, port, vm) {
     const other = this._otherEnd(node, port);
     const counters = vm.counters?.[port.port];
-    const row = make("li", {}, make("b", {}, port.name), make("span", { class: other ? null : "quiet" }, other ?? T.free));
+    const row = make("li", {}, make("b", {}, port.name), other ? this._way(port, other) : make("span", { class: "quiet" }, T.free));
     if (counters && other) row.append(make("small", {}, counted(counters)));
     if (other) {
       const cut = make("button", { type: "button", class: "icon", title: T.unlink, "aria-label": `${T.unlink}: ${port.name}`, "data-key": `cut-${port.name}` }, glyph("i-close"));
@@ -113,6 +114,12 @@ export class Inspector {
       row.append(cut);
     }
     return row;
+  }
+
+  // Leads to the link of a port, which the keyboard reaches here.
+  _way(port, other) {
+    const attributes = { type: "button", class: "other", title: T.linkOf, "data-key": `link-${port.name}` };
+    return make("button", { ...attributes, onclick: () => this.does.select([port.link_id]) }, other);
   }
 
   _link(link) {

@@ -18,16 +18,17 @@ export function useKeys(lab, picture, view, does) {
   });
   svg.addEventListener("focusout", () => picture.heat(null));
   document.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, textarea, select, dialog") && event.key !== "F6") return;
+    if (event.key !== "F6" && event.target.closest("input, textarea, select, dialog, .pane.console")) return;
     const command = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
     if (event.key === "F6") does.otherPane();
     else if (command && key === "z") (event.shiftKey ? does.redo : does.undo)();
     else if (command && key === "y") does.redo();
-    else if (event.key === "?" && !event.target.closest(".terminal")) does.help();
+    else if (event.key === "?") does.help();
     else return;
     event.preventDefault();
-  });
+    event.stopPropagation();
+  }, true); // before a screen, which would take all keys
 }
 
 function pressed(event, lab, picture, view, does) {

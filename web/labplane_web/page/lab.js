@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.js";
 import { api } from "./api.js";
-import { find, iconButton, make } from "./dom.js";
+import { find, iconButton, make, spell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { listen } from "./events.js";
 import { Gestures } from "./gestures.js";
@@ -20,6 +20,7 @@ import { useTheme } from "./theme.js";
 import { askText, dialog, notice, tried } from "./ui.js";
 import { View } from "./view.js";
 
+spell(T);
 document.body.prepend(symbols());
 useTheme();
 
@@ -68,8 +69,8 @@ async function start() {
     async console(several) {
       for (const node of several.filter((one) => one.console !== null).slice(0, MOST_CONSOLES)) {
         const type = (await tried(() => api.vm(node)))?.console_type ?? "telnet";
-        if (type === "telnet") drawer.open(node);
-        else notice(T.noTerminal(node.name, type, node.console));
+        if (type !== "none") drawer.open(node, type);
+        else notice(T.noConsole(node.name));
       }
     },
     act: (action, several) => actions.act(action, several),
@@ -77,6 +78,7 @@ async function start() {
     rename: (node) => menus.rename(node),
     note: (node, text) => tried(() => actions.note(node, text)),
     unlink: (ids) => tried(() => actions.unlink(ids)),
+    select: (ids) => picture.select(ids),
     async remove(ids) {
       const chosen = [...(ids ?? picture.selected)];
       const links = chosen.filter((one) => lab.links.has(one));
@@ -142,6 +144,7 @@ async function start() {
     picture.select([one]);
     return one;
   });
+  api.kindsHere().then((here) => palette.lacking(here), () => {}); // a server without lab files has no such list
   const inspector = new Inspector(lab, picture, kinds, does);
   picture.onselect = () => inspector.selectionChanged();
   toolbar(does, view);
@@ -178,12 +181,13 @@ function heard(told, drawer, picture) {
   const before = lab.nodes.get(event?.vm_id)?.name;
   const ours = lab.take(told);
   if (!ours && project_id !== null) return;
+  if (action !== "vm.progress") drawer.settle(event?.vm_id);
   const level = { "log.error": "error", "log.warning": "warning", "log.info": "info" }[action];
   if (level) {
     drawer.message(level, event.message, concerned(event.message, picture));
     if (level === "error") notice(event.message, { error: true });
   } else if (T.events[action]) drawer.message("info", T.events[action](event.name ?? before ?? ""), () => picture.select([event.vm_id]));
-  else if (action === "vm.progress") drawer.message("info", event.message);
+  else if (action === "vm.progress") drawer.message("info", T.progress(event), () => picture.select([event.vm_id]), event.vm_id);
 }
 
 // A sentence that names a machine leads to it.
@@ -222,16 +226,16 @@ function failed(error) {
 function toolbar(does, view) {
   const button = (name, icon, text, work, more = {}) => iconButton(icon, text, work, { id: name, ...more });
   find("tools").append(
-    button("undo", "i-undo", `${T.undo} (Ctrl+Z)`, does.undo, { disabled: true }),
-    button("redo", "i-redo", `${T.redo} (Ctrl+Y)`, does.redo, { disabled: true }),
-    button("layout", "i-layout", `${T.autoLayout} (A)`, does.layOut),
-    button("grid", "i-grid", `${T.grid} (G)`, does.toggleGrid, { "aria-pressed": "true" }),
-    button("help", "i-help", `${T.help} (?)`, does.help),
+    button("undo", "i-undo", T.withKey(T.undo, "Ctrl+Z"), does.undo, { disabled: true }),
+    button("redo", "i-redo", T.withKey(T.redo, "Ctrl+Y"), does.redo, { disabled: true }),
+    button("layout", "i-layout", T.withKey(T.autoLayout, "A"), does.layOut),
+    button("grid", "i-grid", T.withKey(T.grid, "G"), does.toggleGrid, { "aria-pressed": "true" }),
+    button("help", "i-help", T.withKey(T.help, "?"), does.help),
   );
   find("zoom").append(
-    button("zoom-in", "i-plus", `${T.zoomIn} (+)`, () => view.zoom(1.25)),
-    button("zoom-out", "i-minus", `${T.zoomOut} (−)`, () => view.zoom(0.8)),
-    button("fit", "i-fit", `${T.fit} (0)`, does.fit),
+    button("zoom-in", "i-plus", T.withKey(T.zoomIn, "+"), () => view.zoom(1.25)),
+    button("zoom-out", "i-minus", T.withKey(T.zoomOut, "−"), () => view.zoom(0.8)),
+    button("fit", "i-fit", T.withKey(T.fit, "0"), does.fit),
   );
   find("start-all").onclick = does.startAll;
   find("stop-all").onclick = does.stopAll;

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { arrange } from "./layout.js";
 
 const APART = 40; // milliseconds between two messages to the server while something is dragged
+const SILENCE = 60000; // milliseconds after which work that tells nothing more is over
 const HOLD = 700; // milliseconds for which a node that was placed here does not listen to where others say that it is
 
 // Events of a `Lab`: "nodes" with a set of ids that changed (null: all), "links", "gone" when the lab was closed.
@@ -69,6 +70,7 @@ export class Lab extends EventTarget {
   take({ action, event, project_id }) {
     if (project_id !== this.id) return false;
     if (action === "node.placed") this._placed(event);
+    else if (action === "vm.progress") this._comesOn(event);
     else if (action === "vm.deleted" || action === "vm.created" || action.startsWith("link.")) this.load().catch(() => {});
     else if (action.startsWith("vm.") && event.vm_id) this._changed(event);
     return true;
@@ -78,10 +80,23 @@ export class Lab extends EventTarget {
     const node = this.nodes.get(vm.vm_id);
     if (!node) return void this.load().catch(() => {});
     const again = node.name === vm.name && node.status === vm.status;
-    Object.assign(node, { name: vm.name, status: vm.status, console: vm.console ?? node.console });
+    Object.assign(node, { name: vm.name, status: vm.status, console: vm.console ?? node.console, progress: null });
     node.vm = vm;
     this._tell(new Set([vm.vm_id]));
     if (again) this.load().catch(() => {}); // a setting: the ports may be others
+  }
+
+  // Long work on a machine: how far it has come, until it is done, something else happens to it, or nothing more is told.
+  _comesOn({ vm_id, share, message }) {
+    const node = this.nodes.get(vm_id);
+    if (!node) return;
+    clearTimeout(node.silence);
+    const show = (progress) => {
+      node.progress = progress;
+      this._tell(new Set([vm_id]));
+    };
+    show(share === 1 ? null : { share, message });
+    node.silence = node.progress && setTimeout(() => show(null), SILENCE);
   }
 
   _placed({ vm_id, x, y, notes }) {

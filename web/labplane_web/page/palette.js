@@ -10,13 +10,25 @@ import { dialog, tried } from "./ui.js";
 export class Palette {
   constructor(lab, kinds, view, add) {
     Object.assign(this, { lab, kinds, view, add });
-    const list = find("palette-kinds");
-    for (const kind of kinds.values()) list.append(this._row(kind));
+    this.buttons = new Map();
+    for (const kind of kinds.values()) find("palette-kinds").append(this._row(kind));
+  }
+
+  // here: the server's sentences about kinds of which something is missing, [{kind, message}].
+  lacking(here) {
+    for (const { kind, message } of here) {
+      const button = this.buttons.get(kind);
+      if (!message || !button) continue;
+      button.classList.add("lacking");
+      button.title = message;
+      button.append(make("small", {}, T.lacking), make("span", { class: "away" }, message));
+    }
   }
 
   _row(kind) {
     const button = make("button", { type: "button", class: "kind", title: T.paletteAdd(kind.name) }, glyph(kind.icon), make("span", {}, kind.name));
     if (kind.name.toLowerCase() !== kind.kind) button.append(make("small", {}, kind.kind));
+    this.buttons.set(kind.kind, button);
     button.onclick = (event) => this._dropped || this.quick(kind, event);
     button.onpointerdown = (event) => event.button === 0 && this._drag(kind, button, event);
     const more = iconButton("i-gear", T.paletteMore(kind.name), () => this.withSettings(kind));

@@ -82,7 +82,7 @@ export class Picture {
     const drawn = this.nodes.get(node.vm_id) ?? this._newNode(node);
     drawn.g.setAttribute("transform", `translate(${node.x} ${node.y})`);
     const linked = node.ports.filter((port) => port.link_id !== null).length;
-    const shown = `${node.name}|${node.status}|${linked}|${node.ports.length}|${node.busy ?? ""}|${node.ready ?? ""}`;
+    const shown = `${node.name}|${node.status}|${linked}|${node.ports.length}|${node.busy ?? ""}|${node.ready ?? ""}|${node.progress?.share}|${node.progress?.message}`;
     if (shown === drawn.shown) return;
     drawn.shown = shown;
     drawn.name.textContent = node.name.length > 18 ? `${node.name.slice(0, 17)}…` : node.name;
@@ -90,7 +90,27 @@ export class Picture {
     drawn.g.classList.toggle("busy", Boolean(node.busy));
     drawn.state.setAttribute("d", STATES[node.status] ?? STATES.stopped);
     const kind = this.kinds.get(node.kind)?.name ?? node.kind;
-    drawn.g.setAttribute("aria-label", T.node(node.name, kind, T.status[node.status], linked, node.ports.length));
+    const said = T.node(node.name, kind, T.status[node.status], linked, node.ports.length);
+    drawn.g.setAttribute("aria-label", node.progress ? `${said}, ${node.progress.message}` : said);
+    this._renderProgress(drawn, node.progress);
+  }
+
+  _renderProgress(drawn, progress) {
+    if (!progress) {
+      drawn.bar?.remove();
+      drawn.bar = null;
+      return;
+    }
+    drawn.bar ??= drawn.g.appendChild(
+      draw(
+        "g",
+        { class: "progress", transform: `translate(${-HALF} ${-HALF - 12})` },
+        draw("rect", { width: 2 * HALF, height: 7, rx: 3.5 }),
+        draw("rect", { class: "done", height: 7, rx: 3.5 }),
+      ),
+    );
+    drawn.bar.classList.toggle("unknown", progress.share === null);
+    drawn.bar.lastElementChild.setAttribute("width", 2 * HALF * (progress.share ?? 0.3));
   }
 
   _newNode(node) {

@@ -1,11 +1,9 @@
-// A console: a terminal on the WebSocket of a machine. It comes back by itself, and goes on at the byte where it was.
+// A console that is a terminal, on the WebSocket of a machine. After a break it goes on at the byte where it was.
 
-import { api, socketAt, vmPath } from "./api.js";
+import { socketAt, vmPath } from "./api.js";
 import { make } from "./dom.js";
-import { T } from "./text.js";
+import { Viewer } from "./viewer.js";
 
-const SOONEST = 250; // milliseconds to the first new attempt
-const LATEST = 3000;
 const SCROLLBACK = 5000; // lines
 const FRAMES = 30;
 
@@ -69,13 +67,10 @@ function colours() {
   return theme;
 }
 
-export class Terminal {
-  // node: the machine, kept up to date by the lab. onnews: output came; onstate: the state changed.
-  constructor(node, { onnews, onstate, fontSize }) {
-    Object.assign(this, { node, onnews, onstate, fontSize, state: "connecting", run: null, offset: 0 });
-    this.element = make("div", { class: "terminal", role: "group", "aria-label": T.consoleOf(node.name) });
-    this.wait = SOONEST;
-    this.sticks = true;
+export class Terminal extends Viewer {
+  constructor(node, { fontSize, ...told }) {
+    super(node, "terminal", told);
+    Object.assign(this, { fontSize, run: null, offset: 0, sticks: true });
     const scrolled = () => requestAnimationFrame(() => (this.sticks = this.atEnd));
     for (const event of ["wheel", "pointerup", "keydown", "touchmove"]) this.element.addEventListener(event, scrolled, { passive: true });
     this.ready = this._open();
@@ -104,6 +99,7 @@ export class Terminal {
     this.screen.attachCustomKeyEventHandler((event) => this._key(event));
     this.onthemechange = () => (this.screen.options.theme = colours());
     addEventListener("themechange", this.onthemechange);
+    this.loaded = true;
     this._connect();
   }
 
@@ -172,57 +168,15 @@ export class Terminal {
     else this.searcher.findNext(text);
   }
 
-  _say(state) {
-    if (state === this.state) return;
-    this.state = state;
-    this.onstate?.(state);
-  }
-
-  // The lab has news of the machine, or the server is back: connect if that can work now.
-  nudge() {
-    if (this.disposed || this.socket || !this.screen) return;
-    clearTimeout(this.timer);
-    this.wait = SOONEST;
-    this._connect();
-  }
-
-  _connect() {
-    if (this.disposed || this.socket) return;
-    if (this.node.status === "stopped") return this._say("stopped");
-    this._say(this.state === "waiting" ? "waiting" : "connecting");
+  _attach() {
     const from = this.run === null ? "" : `${this.run}:${this.offset}`;
     const socket = new WebSocket(socketAt(`${vmPath(this.node)}/console?from=${from}`));
     socket.binaryType = "arraybuffer";
-    this.socket = socket;
     this.fresh = true; // nothing has come over this connection
     socket.onmessage = ({ data }) => (typeof data === "string" ? this._told(JSON.parse(data)) : this._print(new Uint8Array(data)));
-    socket.onopen = () => {
-      this.wait = SOONEST;
-      this._say("open");
-    };
-    socket.onclose = (event) => {
-      this.socket = null;
-      if (this.disposed) return;
-      if (event.code === 4404) return this._say("gone");
-      if (this.node.status === "stopped" && event.code === 1000) return this._say("stopped");
-      this._say(event.code === 1000 ? "connecting" : "waiting");
-      this.timer = setTimeout(() => this._look(), this.wait);
-      this.wait = Math.min(this.wait * 2, LATEST);
-    };
-  }
-
-  // Whether it runs is not known for sure after a line broke: ask before connecting, so that a refusal is no riddle.
-  async _look() {
-    try {
-      const vm = await api.vm(this.node);
-      this.node.status = vm.status;
-      this._connect();
-    } catch (error) {
-      if (error.status === 404) return this._say("gone");
-      this._say("waiting");
-      this.timer = setTimeout(() => this._look(), this.wait);
-      this.wait = Math.min(this.wait * 2, LATEST);
-    }
+    socket.onopen = () => this._opened();
+    socket.onclose = (event) => this._closed(event.code);
+    return socket;
   }
 
   // The server says where the bytes that follow belong.
@@ -266,14 +220,11 @@ export class Terminal {
   }
 
   dispose() {
-    this.disposed = true;
-    clearTimeout(this.timer);
+    super.dispose();
     this.observer?.disconnect();
     removeEventListener("themechange", this.onthemechange);
-    this.socket?.close();
     this._plain();
     this.screen?.dispose();
-    this.element.remove();
   }
 }
 
