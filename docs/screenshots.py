@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import expect, sync_playwright
 
 from lab_page import LabPage, chromium_running, visitor
 from support import Server, running
@@ -64,7 +64,8 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as there,
         running(Path(there) / "projects") as server,
-        chromium_running() as browser,
+        sync_playwright() as playwright,
+        chromium_running(playwright) as browser,
         visitor(browser) as lab,
     ):
         pictures(server, lab)

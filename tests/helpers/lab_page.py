@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from browser import OPTIONS, Tab, chromium
 from support import DEADLINE, Server
@@ -12,14 +12,13 @@ expect.set_options(timeout=DEADLINE * 1000)
 
 
 @contextmanager
-def chromium_running() -> Iterator[Browser]:
+def chromium_running(playwright: Playwright) -> Iterator[Browser]:
     """A Chromium in which each visitor is one of its own: no cookies or settings of another."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @contextmanager

@@ -4,31 +4,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from lab_page import LabPage, chromium_running, visitor
-from support import Server, running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_running() as browser:
-        yield browser
+from lab_page import LabPage
+from support import Server
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path / "projects") as server:
-        yield server
+def server(server: Server) -> Iterator[Server]:
+    """The server without any lab, as it is again afterwards."""
+    for when in ("before", "after"):
+        for path in ("/v1/closed-projects", "/v1/projects"):
+            for project in server.http.get(path).json():
+                assert server.http.post("/v1/projects", json={"project_id": project["project_id"]}).status_code == 201
+                assert server.http.delete(f"/v1/projects/{project['project_id']}").status_code == 204
+        if when == "before":
+            yield server
 
 
 @pytest.fixture
-def cards(server: Server, browser: Browser) -> Iterator[LabPage]:
+def cards(server: Server, lab: LabPage) -> LabPage:
     """The page with the cards, which meets no error."""
-    with visitor(browser) as cards:
-        cards.open(server)
-        yield cards
-        assert cards.complaints == []
+    lab.open(server)
+    return lab
 
 
 def card(cards: LabPage, name: str) -> Locator:
@@ -44,8 +42,7 @@ def choose(cards: LabPage, name: str, item: str) -> None:
 def two_pcs(server: Server, name: str) -> str:
     """The path of a lab with two linked PCs."""
     project = server.project(name=name)
-    ends = [{"vm_id": server.vm(project, name=f"PC{number}").rpartition("/")[2]} for number in (1, 2)]
-    assert server.http.post(f"{project}/links", json={"ends": ends}).status_code == 201
+    server.linked_pair(project)
     return project
 
 
@@ -91,12 +88,15 @@ def test_a_lab_is_exported_imported_duplicated_renamed_and_deleted(
 
 
 def test_a_closed_lab_is_opened_again(server: Server, cards: LabPage) -> None:
+    cards.page.get_by_role("button", name="Open a closed lab").click()
+    expect(cards.page.get_by_role("dialog")).to_contain_text("There is none")
+    cards.page.get_by_role("button", name="Close", exact=True).click()
     project = server.project(name="Once")
     choose(cards, "Once", "Close lab")
     cards.page.get_by_role("dialog").get_by_role("button", name="Close lab").click()
     expect(card(cards, "Once")).to_have_count(0)
     cards.page.get_by_role("button", name="Open a closed lab").click()
-    cards.page.get_by_role("textbox", name="Id").fill(project.rpartition("/")[2])
+    expect(cards.page.get_by_role("radio", name="Once")).to_be_checked()
     cards.page.keyboard.press("Enter")
     expect(cards.page).to_have_url(f"{server.url}/labs/{project.rpartition('/')[2]}")
 
@@ -106,6 +106,30 @@ def test_what_is_no_archive_leaves_nothing_behind(server: Server, cards: LabPage
     cards.page.locator("#file").set_input_files(tmp_path / "x.gns3project")
     expect(cards.page.get_by_role("alert")).to_be_visible()
     assert server.http.get("/v1/projects").json() == []
-    # 400 answers the import; 404 the card, if it was shown for the moment in which the lab was there.
-    assert [line for line in cards.complaints if "400" not in line and "404" not in line] == []
-    cards.complaints.clear()
+    assert len(cards.complaints) == 1
+    assert "status of 400" in cards.complaints.pop()
+
+
+LAB = """name: by-file
+nodes:
+  PC1: {kind: vpcs}
+  PC2: {kind: vpcs, position: [200, 0]}
+links:
+  - [PC1, PC2]
+"""
+
+
+def test_a_lab_file_makes_the_lab_or_says_which_lines_are_wrong(server: Server, cards: LabPage, tmp_path: Path) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(LAB.replace("vpcs", "nothing"))
+    cards.page.locator("#file").set_input_files(path)
+    dialog = cards.page.get_by_role("dialog", name="lab.yaml cannot be made")
+    expect(dialog.get_by_role("listitem")).to_have_count(2)
+    expect(dialog.get_by_role("listitem").first).to_contain_text("Line 3: ")
+    dialog.get_by_role("button", name="Close", exact=True).click()
+    assert "status of 400" in cards.complaints.pop()
+    assert server.http.get("/v1/projects").json() == []
+    path.write_text(LAB)
+    cards.page.locator("#file").set_input_files(path)
+    expect(card(cards, "by-file").locator(".small line")).to_have_count(1)
+    expect(card(cards, "by-file")).to_contain_text("0 of 2 machines up")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -12,34 +11,19 @@ from playwright.sync_api import Browser, Page, expect
 
 import labplane_web.plugin
 from inprocess import own, settings
-from lab_page import LabPage, chromium_running, visitor
+from lab_page import LabPage, visitor
 from labplane.kernel import Kernel
 from labplane.plugins.loading import installed
-from support import Server, running
+from support import Server
 
 PAGE = Path(labplane_web.plugin.PAGE)
+KEYS = {"Enter", "Escape", "Delete", "Backspace", "Tab"}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("pages") / "projects") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def project(server: Server) -> str:
+@pytest.fixture
+def project(server: Server, project: str, pair: list[str]) -> str:
     """A lab of two linked PCs, of which one runs."""
-    project = server.project(name="Seen by all")
-    vms = [server.vm(project, name=f"PC{number}") for number in (1, 2)]
-    ends = [{"vm_id": vm.rpartition("/")[2]} for vm in vms]
-    assert server.http.post(f"{project}/links", json={"ends": ends}).status_code == 201
-    assert server.http.post(f"{vms[0]}/start").status_code == 204
+    assert server.http.post(f"{pair[0]}/start").status_code == 204
     return project
 
 
@@ -56,7 +40,7 @@ def test_axe_finds_nothing_wrong(server: Server, project: str, browser: Browser,
         lab.open(server)
         lab.page.locator(".small rect").first.wait_for()
         assert violations(lab.page) == []
-        lab.page.get_by_role("button", name="More for Seen by all").click()
+        lab.page.get_by_role("button", name="More for Own").click()
         assert violations(lab.page) == []
         lab.page.keyboard.press("Escape")
         lab.open(server, project)
@@ -127,6 +111,23 @@ def test_every_file_is_served_with_its_type_and_the_policy(server: Server) -> No
 def test_no_file_of_ours_is_long() -> None:
     for path in PAGE.iterdir():
         assert len(path.read_text().splitlines()) <= 350, path.name
+
+
+def test_all_words_are_in_one_file_and_each_is_used() -> None:
+    files = {path.name: path.read_text() for path in PAGE.iterdir() if path.suffix in (".js", ".html")}
+    texts = files.pop("text.js")
+    for name, source in files.items():
+        if name.endswith(".html"):
+            shown = re.sub(r"<(title|noscript)>.*?</\1>|<[^>]*>", "", source)
+            assert shown.strip() == "", name
+            assert re.findall(r'\b(?:title|aria-label|placeholder)="', source) == [], name
+        else:
+            code = re.sub(r"^\s*//.*|\s//\s.*", "", source, flags=re.MULTILINE)
+            assert set(re.findall(r"""["`']([A-Z][a-z]+(?: [a-z]+)*[.…!?]?)["`']""", code)) <= KEYS, name
+    for word in re.findall(r"^  (\w+):", texts, re.MULTILINE):
+        assert any(re.search(rf'\bT\.{word}\b|data-(text|name|tip)="{word}"', source) for source in files.values()), (
+            word
+        )
 
 
 def test_what_is_not_built_is_left_out_and_the_server_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

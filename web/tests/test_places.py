@@ -1,4 +1,4 @@
-"""Where the pages work: below a path of a proxy, with a token, over TLS, and in Firefox."""
+"""Where the pages work: below a path of a proxy, with a token, over TLS."""
 
 import contextlib
 import shutil
@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import trustme
 from playwright.sync_api import Browser, expect
 
-from lab_page import LabPage, chromium_running
+from lab_page import LabPage
 from support import DEADLINE, Server, running, until
 
 NGINX = """pid {folder}/nginx.pid; error_log stderr; daemon off; events {{}}
@@ -22,7 +21,9 @@ http {{
     fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {folder}/chain.pem;
+        ssl_certificate_key {folder}/key.pem;
         location /our/labs/ {{
             proxy_pass http://127.0.0.1:{upstream}/;
             proxy_http_version 1.1;
@@ -36,15 +37,17 @@ http {{
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_running() as browser:
-        yield browser
+def certified(folder: Path) -> None:
+    """Make chain.pem and key.pem in it, for 127.0.0.1."""
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(folder / "chain.pem")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
 
 
 @contextmanager
 def below_a_path(server: Server, folder: Path) -> Iterator[str]:
-    """The address of a server below a path of nginx."""
+    """The address of a server below a path of nginx, which speaks TLS."""
+    certified(folder)
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     assert nginx is not None, "nginx is not installed; apt-get install nginx"
     with socket.socket() as free:
@@ -56,7 +59,7 @@ def below_a_path(server: Server, folder: Path) -> Iterator[str]:
     try:
         until(lambda: _accepts(port) or process.poll() is not None, "nginx to listen")
         assert process.poll() is None, (folder / "nginx.log").read_text()
-        yield f"http://127.0.0.1:{port}/our/labs"
+        yield f"https://127.0.0.1:{port}/our/labs"
     finally:
         process.terminate()
         process.wait(DEADLINE)
@@ -85,11 +88,11 @@ def make_a_lab(page: LabPage) -> None:
     assert page.page.locator("#connection").get_attribute("data-state") == "live"
 
 
-def test_below_a_path_of_a_proxy_and_with_a_token(browser: Browser, tmp_path: Path) -> None:
+def test_below_a_path_of_a_proxy_with_a_token_and_tls(browser: Browser, tmp_path: Path) -> None:
     token = tmp_path / "token"
     options = ("--auth", "token", "--token-file", str(token))
     with running(tmp_path / "projects", *options) as server, below_a_path(server, tmp_path) as url:
-        context = browser.new_context()
+        context = browser.new_context(ignore_https_errors=True)
         page = LabPage(context.new_page())
         page.page.goto(f"{url}/")
         page.page.get_by_label("Token of this server").fill(token.read_text().strip())
@@ -112,11 +115,9 @@ def test_below_a_path_of_a_proxy_and_with_a_token(browser: Browser, tmp_path: Pa
 
 
 def test_over_tls(browser: Browser, tmp_path: Path) -> None:
-    certificate = trustme.CA().issue_cert("127.0.0.1")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    certificate.cert_chain_pems[0].write_to_path(chain)
-    certificate.private_key_pem.write_to_path(key)
-    with running(tmp_path / "projects", "--certfile", str(chain), "--keyfile", str(key), verify=False) as server:
+    certified(tmp_path)
+    options = ("--certfile", str(tmp_path / "chain.pem"), "--keyfile", str(tmp_path / "key.pem"))
+    with running(tmp_path / "projects", *options, verify=False) as server:
         context = browser.new_context(ignore_https_errors=True)
         page = LabPage(context.new_page())
         page.open(server)

@@ -1,39 +1,18 @@
 """Forms made from the schemas of drivers, scripts, logs, notes, and taking it all back."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from expect import shown
-from lab_page import LabPage, chromium_running, visitor
-from support import Server, running, until
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("settings") / "projects") as server:
-        yield server
+from lab_page import LabPage
+from support import Server, until
 
 
 @pytest.fixture
-def project(server: Server) -> Iterator[str]:
-    project = server.project(name="Settings")
-    yield project
-    server.http.delete(project)
-
-
-@pytest.fixture
-def lab(server: Server, project: str, browser: Browser) -> Iterator[LabPage]:
-    with visitor(browser) as lab:
-        lab.open(server, project)
-        yield lab
+def lab(server: Server, project: str, lab: LabPage) -> LabPage:
+    """A visitor at that lab."""
+    lab.open(server, project)
+    return lab
 
 
 def menu(lab: LabPage, name: str, item: str) -> None:
@@ -83,20 +62,18 @@ def test_a_refused_setting_leaves_the_form_with_the_servers_sentence(
     dialog.get_by_label("Console").fill(str(taken))
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_contain_text(str(taken))
+    assert lab.complaints.pop().startswith("Failed to load resource: the server responded with a status of 409")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
 
 
-def test_a_script_is_written_in_an_editor_and_runs(server: Server, project: str, lab: LabPage) -> None:
-    vms = [server.vm(project, name=f"PC{number}") for number in (1, 2)]
-    ends = [{"vm_id": vm.rpartition("/")[2]} for vm in vms]
-    assert server.http.post(f"{project}/links", json={"ends": ends}).status_code == 201
+def test_a_script_is_written_in_an_editor_and_runs(server: Server, lab: LabPage, pair: list[str]) -> None:
     expect(lab.links).to_have_count(1)
     menu(lab, "PC1", "Startup script…")
     lab.page.get_by_role("textbox", name="Startup script of PC1").fill("echo hello from the script\n")
     lab.page.get_by_role("button", name="Save").click()
     expect(lab.page.get_by_role("dialog")).to_have_count(0)
-    assert shown(server.http.get(vms[0]))["startup_script"] == "echo hello from the script\n"
+    assert shown(server.http.get(pair[0]))["startup_script"] == "echo hello from the script\n"
     menu(lab, "PC1", "Start")
     expect(lab.running()).to_have_count(1)
     expect(lab.console("PC1")).to_contain_text("hello from the script")
@@ -105,12 +82,11 @@ def test_a_script_is_written_in_an_editor_and_runs(server: Server, project: str,
 
 
 def test_what_is_deleted_comes_back_with_its_script_links_place_and_notes(
-    server: Server, project: str, lab: LabPage
+    server: Server, project: str, lab: LabPage, pair: list[str]
 ) -> None:
-    vms = [server.vm(project, name=f"PC{number}", startup_script="# mine\n") for number in (1, 2)]
-    ids = [vm.rpartition("/")[2] for vm in vms]
-    assert server.http.post(f"{project}/links", json={"ends": [{"vm_id": one} for one in ids]}).status_code == 201
-    node = {"vm_id": ids[0], "x": -300, "y": 40, "notes": "the teacher's"}
+    assert shown(server.http.put(pair[0], json={"startup_script": "# mine\n"}))
+    vm_id = pair[0].rpartition("/")[2]
+    node = {"vm_id": vm_id, "x": -300, "y": 40, "notes": "the teacher's"}
     assert server.http.patch(f"{project}/topology", json={"nodes": [node]}).status_code == 200
     [before] = shown(server.http.get(f"{project}/topology"))["links"]
     expect(lab.links).to_have_count(1)
@@ -123,7 +99,7 @@ def test_what_is_deleted_comes_back_with_its_script_links_place_and_notes(
     expect(lab.nodes).to_have_count(2)
     expect(lab.links).to_have_count(1)
     found = shown(server.http.get(f"{project}/topology"))
-    [back] = [one for one in found["nodes"] if one["vm_id"] == ids[0]]
+    [back] = [one for one in found["nodes"] if one["vm_id"] == vm_id]
     assert (back["name"], back["x"], back["y"], back["notes"]) == ("PC1", -300, 40, "the teacher's")
     assert [link["link_id"] for link in found["links"]] == [before["link_id"]]
-    assert shown(server.http.get(vms[0]))["startup_script"] == "# mine\n"
+    assert shown(server.http.get(pair[0]))["startup_script"] == "# mine\n"

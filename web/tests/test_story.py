@@ -1,36 +1,28 @@
 """A lab from nothing to a ping in a real browser, with the mouse and with the keyboard alone; two people at one lab."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Playwright, expect
 
-from lab_page import LabPage, chromium_running, visitor
-from support import Server, running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("story") / "projects") as server:
-        yield server
-
-
-@pytest.fixture
-def lab(browser: Browser) -> Iterator[LabPage]:
-    """A visitor who has met no error when the test is over."""
-    with visitor(browser) as lab:
-        yield lab
-        assert lab.complaints == []
+from firefox import firefox, firefox_running
+from lab_page import LabPage, visitor
+from support import Server
 
 
 def test_three_pcs_and_a_switch_are_made_linked_started_and_ping(server: Server, lab: LabPage) -> None:
+    tell_the_story(server, lab)
+
+
+@pytest.mark.skipif(firefox() is None, reason="there is no Firefox here")
+def test_the_same_in_firefox(server: Server, playwright: Playwright, tmp_path: Path) -> None:
+    with firefox_running(playwright, tmp_path) as browser, visitor(browser) as lab:
+        tell_the_story(server, lab)
+        assert lab.complaints == []
+
+
+def tell_the_story(server: Server, lab: LabPage) -> None:
+    """From the cards to a ping."""
     lab.open(server)
     lab.page.get_by_role("button", name="New lab").first.click()
     lab.page.get_by_label("Name").fill("Class 7b")
@@ -51,16 +43,15 @@ def test_three_pcs_and_a_switch_are_made_linked_started_and_ping(server: Server,
         expect(lab.console(f"PC{number}")).to_contain_text(f"10.0.0.{number} 255.255.255.0")
     lab.type("PC1", "ping 10.0.0.2 -c 1")
     expect(lab.console("PC1")).to_contain_text("icmp_seq=1 ttl=64")
-    [project] = server.http.get("/v1/projects").json()
-    topology = server.http.get(f"/v1/projects/{project['project_id']}/topology").json()
+    topology = server.http.get(f"/v1/projects/{lab.page.url.rpartition('/')[2]}/topology").json()
     assert sorted(node["name"] for node in topology["nodes"]) == ["PC1", "PC2", "PC3", "Switch1"]
     assert len(topology["links"]) == 3
     assert None not in {node["x"] for node in topology["nodes"]}
     assert [address for address in lab.asked if not address.startswith((server.url, "data:", "blob:"))] == []
 
 
-def test_the_keyboard_alone_makes_a_lab_and_takes_it_back(server: Server, lab: LabPage) -> None:
-    lab.open(server, server.project(name="Keys"))
+def test_the_keyboard_alone_makes_a_lab_and_takes_it_back(server: Server, project: str, lab: LabPage) -> None:
+    lab.open(server, project)
     press = lab.page.keyboard.press
     for number in (1, 2):
         lab.page.locator("#picture").focus()
@@ -94,8 +85,9 @@ def test_the_keyboard_alone_makes_a_lab_and_takes_it_back(server: Server, lab: L
     expect(lab.page.get_by_role("dialog", name="Keys")).to_be_visible()
 
 
-def test_two_people_at_one_lab_see_each_others_changes(server: Server, browser: Browser, lab: LabPage) -> None:
-    project = server.project(name="Shared")
+def test_two_people_at_one_lab_see_each_others_changes(
+    server: Server, project: str, browser: Browser, lab: LabPage
+) -> None:
     lab.open(server, project)
     with visitor(browser) as other:
         other.open(server, project)
@@ -124,15 +116,15 @@ def test_two_people_at_one_lab_see_each_others_changes(server: Server, browser: 
         assert other.complaints == []
 
 
-def test_a_refusal_is_told_in_the_servers_words(server: Server, lab: LabPage) -> None:
-    lab.open(server, server.project(name="Refused"))
+def test_a_refusal_is_told_in_the_servers_words(server: Server, project: str, lab: LabPage) -> None:
+    lab.open(server, project)
     lab.add("PC vpcs")
     lab.page.get_by_role("button", name="Start all").click()
     expect(lab.page.get_by_role("alert")).to_contain_text("NIO")
     assert lab.complaints.pop().startswith("Failed to load resource: the server responded with a status of 409")
 
 
-def test_names_are_shown_as_they_are_and_never_run(server: Server, lab: LabPage, tmp_path: Path) -> None:
+def test_names_are_shown_as_they_are_and_never_run(server: Server, lab: LabPage) -> None:
     hostile = "<img src=x onerror=alert(1)><b>'\"&amp;"
     project = server.project(name=hostile)
     server.vm(project, name=hostile)
@@ -142,3 +134,4 @@ def test_names_are_shown_as_they_are_and_never_run(server: Server, lab: LabPage,
     expect(lab.page.locator("#title")).to_have_text(hostile)
     expect(lab.nodes.first).to_have_accessible_name(f"{hostile}, PC, stopped, 0 of 1 port linked")
     assert lab.page.locator("img").count() == 0
+    server.http.delete(project)
