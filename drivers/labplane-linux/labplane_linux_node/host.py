@@ -46,10 +46,12 @@ def make(config: Mapping[str, Any], keep_out: Sequence[socket.socket]) -> tuple[
         ours.close()
         for one in keep_out:
             one.close()
-        _be_between(theirs, user, config)
+        _be_between(theirs, config, is_root=user is not None)
     theirs.close()
     try:
         _hear(ours)  # the namespaces are there
+        own = os.getuid() if user is None else user
+        _map(pid, own, os.getgid() if user is None else user)
         taps = _in_namespaces(pid, config["macs"], is_root=user is not None)
         ours.send(b"go")
         _hear(ours)  # the node is up
@@ -68,34 +70,47 @@ def _hear(line: socket.socket) -> None:
         raise kernel.Failed(said.decode(errors="replace") or "The node ended while it was made.")
 
 
-def _be_between(line: socket.socket, user: int | None, config: Mapping[str, Any]) -> NoReturn:
+def _map(pid: int, user: int, group: int) -> None:
+    """Make root of the namespace of that process the user and group outside of it."""
+    try:
+        kernel.write(f"/proc/{pid}/setgroups", "deny")
+        kernel.write(f"/proc/{pid}/uid_map", f"0 {user} 1")
+        kernel.write(f"/proc/{pid}/gid_map", f"0 {group} 1")
+    except OSError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: OSError) -> kernel.Failed:
+    return kernel.Failed(
+        f"This system lets the user {os.getuid()} have no user namespaces: {error.strerror}. See sysctl "
+        "user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns."
+    )
+
+
+def _be_between(line: socket.socket, config: Mapping[str, Any], *, is_root: bool) -> NoReturn:
     """Be the process that has the namespaces, and whose child is process 1 in them."""
     try:
-        if user is not None:
-            os.setgroups([])
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self/uid_map is root's
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        uid, gid = os.getuid(), os.getgid()
+        if is_root:
+            os.setgroups([])
         try:
-            kernel.unshare(NAMESPACES)
-            kernel.write("/proc/self/setgroups", "deny")
-            kernel.write("/proc/self/uid_map", f"0 {uid} 1")
-            kernel.write("/proc/self/gid_map", f"0 {gid} 1")
+            kernel.unshare(NAMESPACES)  # still as root, who may where the system keeps others from it
         except OSError as error:
-            raise kernel.Failed(
-                f"This system lets no user {uid} have user namespaces: {error.strerror}. See sysctl "
-                "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
-                "kernel.apparmor_restrict_unprivileged_userns."
-            ) from None
+            raise _refused(error) from None
+        # In the new namespace, or they could not be mounted; as who we are, since the node's user may not get here.
+        folders = [os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC) for name in node.OWN]
         line.send(b"done")
         if line.recv(STEPS) != b"go":
             os._exit(1)
+        if is_root:
+            os.setresgid(0, 0, 0)  # which is the node's own user from here on
+            os.setresuid(0, 0, 0)
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or its /proc/self is root's outside
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # which a change of the user takes back
         child = os.fork()
         if child == 0:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            _be_first(line, config)
+            _be_first(line, config, folders)
         line.close()
         signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # all of its namespace end with it
         _, status = os.waitpid(child, 0)
@@ -105,9 +120,9 @@ def _be_between(line: socket.socket, user: int | None, config: Mapping[str, Any]
         os._exit(1)
 
 
-def _be_first(line: socket.socket, config: Mapping[str, Any]) -> NoReturn:
+def _be_first(line: socket.socket, config: Mapping[str, Any], folders: Sequence[int]) -> NoReturn:
     try:
-        node.run(config, lambda: _tell_up(line))
+        node.run(config, folders, lambda: _tell_up(line))
     except BaseException as error:
         if line.fileno() >= 0:
             line.send(_sentence(error))

@@ -8,7 +8,7 @@ import socket
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 READ = ("ld.so.cache", "alternatives", "protocols", "services", "iproute2", "terminfo")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 HIDDEN = ("usr/local", "usr/src")
-HOME, FRR_CONFIG = OWN = ("home", "frr")  # directories of the VM, which stay from start to start
+OWN, PLACES = ("home", "frr"), ("/root", "/etc/frr")  # directories of the VM, which stay from start to start
 FRR = "/usr/lib/frr"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr"
 MOST_PROCESSES = 512
@@ -29,13 +29,14 @@ USERS = "root:x:0:0::/root:/bin/sh\nfrr:x:0:0::/:/bin/false\n"
 GROUPS = "root:x:0:\nfrr:x:0:\nfrrvty:x:0:\ntty:x:5:\n"
 
 
-def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
-    """Be process 1, in the directory of the VM, until its shell ends again and again.
+def run(config: Mapping[str, Any], folders: Sequence[int], up: Callable[[], None]) -> None:
+    """Be process 1 until its shell ends again and again.
 
-    up: called when the node has its files and nothing of the host's.
+    folders: the directories `OWN`, open.
+    up:      called when the node has its files and nothing of the host's.
     """
     os.umask(0o022)
-    _build(config)
+    _build(config, folders)
     _confine()
     up()
     environment = {"PATH": PATH, "HOME": "/root", "TERM": "vt100", "USER": "root", "LANG": "C.UTF-8"}
@@ -47,7 +48,7 @@ def run(config: Mapping[str, Any], up: Callable[[], None]) -> None:
     _offer_shells(environment)
 
 
-def _build(config: Mapping[str, Any]) -> None:
+def _build(config: Mapping[str, Any], folders: Sequence[int]) -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     safe = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", ROOT, "tmpfs", safe, "size=32m,mode=755")
@@ -76,9 +77,10 @@ def _build(config: Mapping[str, Any]) -> None:
         os.symlink(place, f"{ROOT}/dev/{name}")
     kernel.mount("proc", f"{ROOT}/proc", "proc", safe | kernel.MS_NOEXEC)
     _write_etc(f"{ROOT}/etc", config)
-    for own, place in ((HOME, f"{ROOT}/root"), (FRR_CONFIG, f"{ROOT}/etc/frr")):
-        kernel.mount(own, place, flags=kernel.MS_BIND)
-        kernel.mount("none", place, flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
+    for own, place in zip(folders, PLACES, strict=True):
+        kernel.mount(f"/proc/self/fd/{own}", f"{ROOT}{place}", flags=kernel.MS_BIND)
+        kernel.mount("none", f"{ROOT}{place}", flags=kernel.MS_REMOUNT | kernel.MS_BIND | safe)
+        os.close(own)
     kernel.pivot_root(ROOT, f"{ROOT}/old")
     os.chdir("/")
     kernel.unmount("/old")

@@ -15,10 +15,11 @@ PACKAGE = str(Path(__file__).parents[1])
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a mount namespace of its own, where something can be hidden from it."""
+    """A server in a mount namespace of its own, where something can be hidden from it; its files are for it alone."""
     if os.getuid() != 0:
         pytest.skip("only root can hide something from a server")
-    with running(tmp_path_factory.mktemp("missing") / "projects", "--strict", within=["unshare", "-m"]) as server:
+    within = ["unshare", "-m", "sh", "-c", 'umask 077 && exec "$@"', "sh"]
+    with running(tmp_path_factory.mktemp("missing") / "projects", "--strict", within=within) as server:
         yield server
 
 
