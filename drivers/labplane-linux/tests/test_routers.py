@@ -232,6 +232,21 @@ def packets(data: bytes) -> list[bytes]:
     return found
 
 
+def test_a_line_is_answered_when_the_shell_is_at_its_prompt_again(server: Server, project: str) -> None:
+    host = node(server, project, "H")
+    start(server, host)
+    until(lambda: server.http.get(host).json()["ready"], "the shell")
+    for line, output in (
+        ("true", ""),
+        ("echo a; echo b", "a\nb"),
+        (f": {'x' * 200}", ""),
+        ("cd /tmp", ""),
+        ("pwd", "/tmp"),
+    ):
+        answer = server.http.post(f"{host}/exec", json={"line": line, "timeout": 20}).json()
+        assert answer == {"ended_by": "prompt", "output": output}, line
+
+
 def test_a_shell_that_ends_is_begun_anew_and_the_home_stays(server: Server, project: str) -> None:
     host = node(server, project, "H")
     start(server, host)

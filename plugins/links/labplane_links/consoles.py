@@ -130,7 +130,8 @@ class Ear:
             start = 0
             if after_line:
                 start = self.heard.find(b"\n") + 1
-            if (start or not after_line) and pattern.search(self.heard, start):
+            # In a slice, so that `^` is found at its beginning, where the prompt of a line without output stands.
+            if (start or not after_line) and pattern.search(self.heard[start:]):
                 return True
             left = deadline - time.monotonic()
             if self.is_gone or left <= 0:
