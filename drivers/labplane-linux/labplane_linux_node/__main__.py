@@ -27,11 +27,12 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return Pump(listener, control, cards, pid).run()
+        Pump(listener, control, cards, pid).run()
     finally:
         line.forget()
         os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status) & 0xFF
 
 
 if __name__ == "__main__":

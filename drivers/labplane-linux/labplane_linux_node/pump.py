@@ -110,11 +110,11 @@ class Pump:
         self._selector.register(self._node, selectors.EVENT_READ, None)
         self._welcome()
 
-    def run(self) -> int:
+    def run(self) -> None:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj == self._node:
-                    return 0
+                    return
                 key.data()
 
     def _take_over(self) -> None:

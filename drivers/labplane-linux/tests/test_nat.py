@@ -5,6 +5,7 @@ That part needs root in a network namespace, so this file is then run as a progr
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def test_a_network_that_can_be_none_is_refused(network: str, why: str, allowed: 
 def allowed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("nat") / "projects", "--strict", "--config", str(ALLOWED)) as server:
         yield server
+
+
+def test_the_end_of_slirp4netns_is_that_of_its_vm_and_told_as_a_failure(allowed: Server) -> None:
+    vm = allowed.vm(allowed.project(), "N", kind="nat")
+    for _ in range(2):
+        assert allowed.http.post(f"{vm}/start").status_code == 204
+        (pid,) = [pid for pid, name in allowed.processes().items() if name == "slirp4netns"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: allowed.http.get(vm).json()["status"] == "stopped", "the end of the VM")
+    assert allowed.log.count("ended by itself, with status 247") == 2
 
 
 @needs_namespace
