@@ -1,7 +1,7 @@
-"""The program: ``python -I -m labplane_engine DIRECTORY LINGER BOUND UID GID``.
+"""The program: ``python -I -m labplane_engine DIRECTORY LINGER UID GID``, a run of the keeper.
 
-DIRECTORY: has its socket and its lock. LINGER: seconds that it stays when nobody needs it. BOUND: 1 when it ends with
-the last server. UID, GID: of the user that it becomes, -1 for no other. It says "ready" when its socket is there.
+DIRECTORY: has its socket and its lock. LINGER: seconds that it stays when nobody needs it. UID, GID: of the user that
+it becomes, -1 for no other. It says "ready" when its socket is there, and ends with its terminal, as emulators do.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from pathlib import Path
 from labplane_engine.engine import Engine
 
 BACKLOG = 64
+READY = b"ready\n"
 
 
 def listening(directory: str) -> socket.socket:
@@ -42,17 +43,16 @@ def become(uid: int, gid: int) -> None:
         os.setresuid(uid, uid, uid)
 
 
-async def serve(listener: socket.socket, directory: str, linger: float, bound: bool) -> None:
-    engine = Engine(listener, directory, linger, bound)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.quit)
-    os.write(1, b"ready\n")
-    os.dup2(0, 1)  # which is /dev/null
+async def serve(listener: socket.socket, linger: float) -> None:
+    engine = Engine(listener, linger)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, engine.quit)
+    os.write(1, READY)
     await engine.done.wait()
 
 
 def main() -> None:
-    directory, linger, bound, uid, gid = sys.argv[1:]
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    directory, linger, uid, gid = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -64,7 +64,7 @@ def main() -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
-        asyncio.run(serve(listener, directory, float(linger), bound == "1"))
+        asyncio.run(serve(listener, float(linger)))
     finally:
         with suppress(OSError):
             Path(directory, "socket").unlink()

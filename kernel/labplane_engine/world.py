@@ -5,16 +5,24 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from labplane_engine.ends import End, Ends
+
 
 class Machine(Protocol):
-    """A machine. Nothing that it does may block; what it raises ends it, and it alone."""
+    """A machine: a class that the engine calls with a `World`, with settings in JSON types, and with descriptors.
+
+    Nothing that it does may block; what it raises ends it, and it alone.
+    """
 
     def typed(self, data: bytes) -> None:
         """Take the bytes that viewers of its console typed."""
         ...
 
     def close(self) -> None:
-        """Let go of everything, descriptors too: it has ended. Called once, whatever was the reason."""
+        """Let go of what it has itself: it has ended. Called once, whatever was the reason.
+
+        What it has from its `World`, its ends and timers, is taken back after that.
+        """
         ...
 
 
@@ -23,16 +31,22 @@ class World:
 
     printed: to be called with the bytes that its console prints.
     ended:   to be called with a status, as of a process, when it ends by itself.
-    guarded: a function that does the same as its argument, and ends the machine when that raises.
     """
 
     def __init__(
-        self, printed: Callable[[bytes], None], ended: Callable[[int], None], failed: Callable[[Exception], None]
+        self,
+        ends: Ends,
+        printed: Callable[[bytes], None],
+        ended: Callable[[int], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self.printed = printed
         self.ended = ended
         self._failed = failed
-        self._loop = asyncio.get_running_loop()
+        self._ends = ends
+        self._own: list[End] = []
+        self._loop = ends.loop
+        self._is_over = False
 
     def now(self) -> float:
         """Seconds that only go on."""
@@ -43,22 +57,32 @@ class World:
         self._loop.call_soon(self.guarded(function))
 
     def at(self, when: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call `function` when it is `when`, as `now` has it."""
-        return self._loop.call_at(when - time.monotonic() + self._loop.time(), self.guarded(function))
+        """Call `function` when it is `when`, as `now` has it; the handle's `cancel` prevents that."""
+        return self._loop.call_later(max(0.0, when - time.monotonic()), self.guarded(function))
 
-    def reads(self, descriptor: int, function: Callable[[], None]) -> None:
-        """Call `function` whenever there is something to read at `descriptor`."""
-        self._loop.add_reader(descriptor, self.guarded(function))
+    def end(self, descriptor: int, received: Callable[[bytes], None]) -> End:
+        """An end of a link, through which frames go with its `send`; `received` takes each frame that comes.
 
-    def reads_no_more(self, descriptor: int) -> None:
-        """The opposite; to be called before `descriptor` is closed."""
-        self._loop.remove_reader(descriptor)
+        descriptor: of a connected UDP socket, as `labplane.open_udp` makes it, or of a tap device. The end closes it.
+        """
+        end = End(self._ends, descriptor, received, self._failed)
+        self._own.append(end)
+        return end
 
     def guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+        """A function that does the same, ends the machine when that raises, and nothing once the machine has ended."""
+
         def call(*arguments: Any) -> None:
-            try:
-                function(*arguments)
-            except Exception as error:
-                self._failed(error)
+            if not self._is_over:
+                try:
+                    function(*arguments)
+                except Exception as error:
+                    self._failed(error)
 
         return call
+
+    def close(self) -> None:
+        """Take everything back; for the engine."""
+        self._is_over = True
+        for end in self._own:
+            end.close()

@@ -24,7 +24,7 @@ from typing import Any
 if __name__ == "__main__" and __file__.endswith("keeper.py"):
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from labplane_keeper import lasting, leftovers
+from labplane_keeper import VERSION, lasting, leftovers
 from labplane_keeper.clients import Client, Frame, failure
 from labplane_keeper.launch import launch, prctl
 from labplane_keeper.requests import REQUESTS
@@ -45,7 +45,7 @@ Start = tuple[Run, Client, dict[str, Any], list[int], int]
 class Keeper(Clients):
     """All runs and clients.
 
-    runs:    by id, those too that have ended and nobody has forgotten.
+    bound:   whether it ends with the last server.
     by_pid:  those that run.
     waiting: starts whose turn has not come; starting: how many threads start one now.
     held:    runs whose terminal is not read until a client has taken more.
@@ -57,9 +57,9 @@ class Keeper(Clients):
     """
 
     def __init__(self, directory: str, linger: float, bound: bool) -> None:
-        super().__init__(REQUESTS, bound)
-        self.directory, self.linger = directory, linger
-        self.runs: dict[str, Run] = {}
+        super().__init__("keeper", VERSION, REQUESTS, os.getpid())
+        self.directory, self.linger, self.bound = directory, linger, bound
+        self.epoll = select.epoll()
         self.by_pid: dict[int, Run] = {}
         self.waiting: list[Start] = []
         self.starting = 0
@@ -155,6 +155,16 @@ class Keeper(Clients):
         if self._is_idle and self.alone_since is not None:
             due.append(self.alone_since + self.linger)
         return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def attend(self, client: Client) -> None:
+        self.epoll.register(client.end.fileno(), select.EPOLLIN)
+
+    def attend_more(self, client: Client) -> None:
+        self.epoll.modify(client.end.fileno(), select.EPOLLIN | (select.EPOLLOUT if client.waits else 0))
+
+    def left_alone(self) -> None:
+        if self.bound:
+            self.quit(0.0)
 
     def start_next(self) -> None:
         while self.waiting and self.starting < STARTS_AT_ONCE:
@@ -295,7 +305,7 @@ class Keeper(Clients):
             for reader in list(run.readers):
                 self.pump(reader)
         del self.ending[run]
-        run.reaped(status)
+        run.ended(os.waitstatus_to_exitcode(status))
         self.held.discard(run)
         self.masters.pop(run.master, None)
         run.close()

@@ -1,7 +1,7 @@
 """The requests of clients, by name; docs/keeper.md says what each has in it and does.
 
 Each is called with the keeper, the client and the frame, and returns the members of the reply, or None when the reply
-comes later. Raises OSError for a refusal; any other exception is one, too.
+comes later. Raises OSError for a refusal; any other exception is one, too. Those of `COMMON` are an engine's, too.
 """
 
 import errno
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from labplane_keeper import lasting
 from labplane_keeper.clients import Client, Frame
 from labplane_keeper.runs import Log, Run
+from labplane_keeper.serving import Clients
 
 if TYPE_CHECKING:
     from labplane_keeper.keeper import Keeper
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Members = dict[str, Any]
 
 
-def list_runs(keeper: "Keeper", client: Client, frame: Frame) -> Members:
+def list_runs(keeper: Clients, client: Client, frame: Frame) -> Members:
     return {"runs": [run.shown() for run in keeper.runs.values() if run.pid]}
 
 
@@ -69,13 +70,13 @@ def _open_log(keeper: "Keeper", run: Run, wanted: dict[str, Any], fds: list[int]
         keeper.complain(run, f"{wanted['name']} is not written: {error.strerror}")
 
 
-def note(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    _named(keeper, frame).note = frame[0]["note"]
+def note(keeper: Clients, client: Client, frame: Frame) -> Members:
+    named(keeper, frame).note = frame[0]["note"]
     return {}
 
 
-def read(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    run = _named(keeper, frame)
+def read(keeper: Clients, client: Client, frame: Frame) -> Members:
+    run = named(keeper, frame)
     client.leave(run)
     if frame[0]["from"] is not None:
         client.read(run, frame[0]["from"])
@@ -83,7 +84,7 @@ def read(keeper: "Keeper", client: Client, frame: Frame) -> Members:
 
 
 def write(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    run = _named(keeper, frame)
+    run = named(keeper, frame)
     if run.status is None:
         run.type(frame[1])
         if run not in keeper.held:
@@ -92,18 +93,18 @@ def write(keeper: "Keeper", client: Client, frame: Frame) -> Members:
 
 
 def signal(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    _named(keeper, frame).signal(frame[0]["number"])
+    named(keeper, frame).signal(frame[0]["number"])
     return {}
 
 
 def end(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    keeper.end(_named(keeper, frame), float(frame[0]["patience"]))
+    keeper.end(named(keeper, frame), float(frame[0]["patience"]))
     return {}
 
 
-def forget(keeper: "Keeper", client: Client, frame: Frame) -> Members:
+def forget(keeper: Clients, client: Client, frame: Frame) -> Members:
     with suppress(ProcessLookupError):
-        run = _named(keeper, frame)
+        run = named(keeper, frame)
         if run.status is None:
             raise OSError(errno.EBUSY, "The run has not ended.")
         for reader in list(run.readers):
@@ -113,15 +114,16 @@ def forget(keeper: "Keeper", client: Client, frame: Frame) -> Members:
 
 
 def weigh(keeper: "Keeper", client: Client, frame: Frame) -> Members:
-    with open(f"/proc/{_named(keeper, frame).pid}/autogroup", "w") as file:
+    with open(f"/proc/{named(keeper, frame).pid}/autogroup", "w") as file:
         file.write(str(frame[0]["nice"]))
     return {}
 
 
-def status(keeper: "Keeper", client: Client, frame: Frame) -> Members:
+def status(keeper: Clients, client: Client, frame: Frame) -> Members:
     with open("/proc/self/statm") as file:
         rss = int(file.read().split()[1]) * resource.getpagesize()
-    return {"runs": len(keeper.by_pid), "clients": len(keeper.clients), "rss": rss, "cpu": time.process_time()}
+    runs = sum(bool(run.pid) and run.status is None for run in keeper.runs.values())
+    return {"runs": runs, "clients": len(keeper.clients), "rss": rss, "cpu": time.process_time()}
 
 
 def leave(keeper: "Keeper", client: Client, frame: Frame) -> Members:
@@ -145,24 +147,28 @@ def upgrade(keeper: "Keeper", client: Client, frame: Frame) -> None:
     keeper.check = (pid, client, frame, program)
 
 
-def _named(keeper: "Keeper", frame: Frame) -> Run:
+def named(keeper: Clients, frame: Frame) -> Run:
+    """The run that a request is about. Raises ProcessLookupError when there is none."""
     run = keeper.runs.get(frame[0]["id"])
     if run is None or run.generation != frame[0]["generation"] or not run.pid:
         raise ProcessLookupError(errno.ESRCH, "There is no such run.")
     return run
 
 
-REQUESTS: dict[str, Callable[["Keeper", Client, Frame], Members | None]] = {
+COMMON: dict[str, Callable[[Clients, Client, Frame], Members]] = {
     "list": list_runs,
-    "spawn": spawn,
     "note": note,
     "read": read,
+    "forget": forget,
+    "status": status,
+}
+REQUESTS: dict[str, Callable[["Keeper", Client, Frame], Members | None]] = {
+    **COMMON,
+    "spawn": spawn,
     "write": write,
     "signal": signal,
     "end": end,
-    "forget": forget,
     "weigh": weigh,
-    "status": status,
     "quit": leave,
     "upgrade": upgrade,
 }

@@ -99,13 +99,17 @@ class Run:
             return None
         except OSError:  # EIO: no process has the terminal open any more
             return b""
+        self.keep(data)
+        return data
+
+    def keep(self, data: bytes) -> None:
+        """Remember what it has printed."""
         self.ring += data
         self.end += len(data)
         if len(self.ring) > self.size:
             del self.ring[: len(self.ring) - self.size]
         for reader in self.readers:
             reader.behind[self] = None
-        return data
 
     def type(self, data: bytes = b"") -> None:
         """Type `data`; what the program does not take now waits, 64 KiB at most."""
@@ -123,9 +127,9 @@ class Run:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
-    def reaped(self, status: int) -> None:
-        """Take note of its end."""
-        self.status = os.waitstatus_to_exitcode(status)
+    def ended(self, status: int) -> None:
+        """Take note of its end, with a status as in subprocess."""
+        self.status = status
         for reader in self.readers:
             reader.behind[self] = None
 

@@ -1,8 +1,7 @@
-"""The clients of a keeper: who gets in, their requests, and when the last server left."""
+"""The clients of a keeper or an engine: who gets in, their requests, and when the last server left."""
 
 import errno
 import os
-import select
 import socket
 import struct
 import sys
@@ -11,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from labplane_keeper import OLDEST, PROTOCOL, SCHEMA, VERSION
+from labplane_keeper import OLDEST, PROTOCOL, SCHEMA
 from labplane_keeper.clients import Client, Frame, failure
 from labplane_keeper.runs import Run
 from labplane_keeper.visiting import boot_id
@@ -20,23 +19,40 @@ Request = Callable[[Any, Client, Frame], dict[str, Any] | None]
 
 
 class Clients(ABC):
-    """The clients of one keeper.
+    """The clients of one such program, and the runs that they ask for.
 
-    requests: what they may ask for, by name.
-    bound:    whether the keeper ends with the last server.
-    alone_since: when the last server left, None while one is there.
+    name, version: as it calls itself.
+    requests:      what they may ask for, by name.
+    keeper:        the process whose descendants, emulators, are refused.
+    runs:          by id, those too that have ended and nobody has forgotten.
+    alone_since:   when the last server left, None while one is there.
     """
 
     listener: socket.socket
 
-    def __init__(self, requests: Mapping[str, Request], bound: bool) -> None:
+    def __init__(self, name: str, version: int, requests: Mapping[str, Request], keeper: int) -> None:
         self.instance = os.urandom(8).hex()
         self.boot = boot_id()
-        self.bound = bound
         self.clients: dict[int, Client] = {}
+        self.runs: dict[str, Run] = {}
         self.alone_since: float | None = time.monotonic()
-        self.epoll = select.epoll()
+        self._name, self._version = name, version
         self._requests = requests
+        self._keeper = keeper
+
+    @abstractmethod
+    def attend(self, client: Client) -> None:
+        """Have `hear` called when it sends something."""
+
+    @abstractmethod
+    def attend_more(self, client: Client) -> None:
+        """Have `pump` called when it takes more, if it `waits`, and no longer otherwise."""
+
+    def dismiss(self, client: Client) -> None:
+        """The opposite of `attend`, before its connection is closed."""
+
+    def left_alone(self) -> None:
+        """Do what is to be done when the last server has left."""
 
     @abstractmethod
     def quit(self, patience: float) -> None:
@@ -48,14 +64,14 @@ class Clients(ABC):
         except OSError:
             return
         pid, uid, _ = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (0, os.geteuid()) or is_below(pid):
+        if uid not in (0, os.geteuid()) or is_below(pid, self._keeper):
             end.close()
             return
         end.setblocking(False)
         client = self.clients[end.fileno()] = Client(end)
-        self.epoll.register(end.fileno(), select.EPOLLIN)
-        numbers = {"protocol": PROTOCOL, "oldest": OLDEST, "version": VERSION, "schema": SCHEMA, "pid": os.getpid()}
-        client.send({"hello": "keeper", **numbers, "instance": self.instance, "boot": self.boot})
+        self.attend(client)
+        numbers = {"protocol": PROTOCOL, "oldest": OLDEST, "version": self._version, "schema": SCHEMA}
+        client.send({"hello": self._name, **numbers, "pid": os.getpid(), "instance": self.instance, "boot": self.boot})
 
     def hear(self, client: Client) -> bool:
         """Do what it asks for; False when it has nothing more to say."""
@@ -82,7 +98,7 @@ class Clients(ABC):
         try:
             request = self._requests.get(message["op"])
             if request is None:
-                raise OSError(errno.ENOSYS, f"The keeper does not know {message['op']!r}.")
+                raise OSError(errno.ENOSYS, f"The {self._name} does not know {message['op']!r}.")
             if len(frame[2]) < message.get("descriptors", 0):
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             members = request(self, client, frame)
@@ -114,28 +130,28 @@ class Clients(ABC):
             return
         if client.writes != client.waits:
             client.writes = client.waits
-            self.epoll.modify(client.end.fileno(), select.EPOLLIN | (select.EPOLLOUT if client.waits else 0))
+            self.attend_more(client)
 
     def _hang_up(self, client: Client) -> None:
         if self.clients.pop(client.end.fileno(), None) is None:
             return
+        self.dismiss(client)
         client.close()
         if client.role == "server" and not any(one.role == "server" for one in self.clients.values()):
             self.alone_since = time.monotonic()
-            if self.bound:
-                self.quit(0.0)
+            self.left_alone()
 
 
-def is_below(pid: int) -> bool:
-    """Whether that process was started by an emulator, as all that stay children of the subreaper; or is gone.
+def is_below(pid: int, keeper: int) -> bool:
+    """Whether that process was started by an emulator of `keeper`, all of which stay its descendants; or is gone.
 
-    An emulator must not reach the keeper, which would start anything for it, unconfined.
+    An emulator must reach neither the keeper, which would start anything for it, unconfined, nor the engine, which
+    imports what it is told.
     """
-    own = os.getpid()
-    while pid not in (0, 1, own):
+    while pid not in (0, 1, keeper):
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 pid = int(file.read().rpartition(b")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             return True
-    return pid == own
+    return pid == keeper

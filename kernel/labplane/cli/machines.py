@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labplane.emulators.engine import RUN
 from labplane_keeper import visiting
 
 HEAD = ("PID", "SINCE", "KIND", "VM", "PROJECT", "COMMAND")
@@ -13,12 +14,14 @@ HEAD = ("PID", "SINCE", "KIND", "VM", "PROJECT", "COMMAND")
 
 def listed(directory: Path) -> list[dict[str, Any]]:
     """What runs for that data directory: pid, seconds, kind, vm_id, project_id, command_line. Raises OSError."""
-    return [_shown(run) for place in _keepers(directory) for run in visiting.runs(place) if run["status"] is None]
+    places = _keepers(directory)
+    return [_shown(run) for place in places for run in visiting.runs(place) if run["status"] is None and _is_vm(run)]
 
 
 def ended(directory: Path) -> list[dict[str, Any]]:
     """End all that was ever started for that data directory, keepers too, and nothing else; what ran, see `listed`."""
-    return [_shown(run) for place in _keepers(directory) for run in visiting.end_all(place)]
+    places = reversed(_keepers(directory))  # the keeper, which ends the engine, last
+    return [_shown(run) for place in places for run in visiting.end_all(place) if _is_vm(run)]
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -32,6 +35,11 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 def _keepers(directory: Path) -> list[Path]:
     """The directory of the keeper, and those of others that speak its protocol, which have a socket below it."""
     return [directory, *sorted(socket.parent for socket in directory.glob("*/socket"))]
+
+
+def _is_vm(run: dict[str, Any]) -> bool:
+    """Whether a run is that of a VM, and not the engine, whose own runs they are."""
+    return bool(run["id"] != RUN)
 
 
 def _shown(run: dict[str, Any]) -> dict[str, Any]:

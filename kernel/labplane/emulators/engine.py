@@ -2,17 +2,22 @@
 
 import asyncio
 import os
+import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from labplane.emulators.terminals import Terminals
 from labplane.emulators.users import User, give
 from labplane.keeper.client import Keeper
-from labplane.keeper.starting import launched
 
+RUN = "engine"  # its name among the runs of the keeper, where VMs have their ids
 LINGER = 60.0
+READY = b"ready\n"
+READY_WITHIN = 30.0
 RING = 4096
 MOST_DATA = 64 * 1024
 LOST = -1
@@ -77,16 +82,21 @@ class EngineMachine:
 
 
 class Engine:
-    """The engine of `directory`, started when the first machine needs it, as the keeper is.
+    """The engine of `directory`, which the keeper is asked to start when the first machine needs it.
 
-    directory: a function gives it when it is needed; without one the engine ends with us.
-    user: who it runs as, None for the server's own.
+    It is a run of the keeper, and ends when that does, as emulators do.
+
+    terminals: has the keeper.
+    directory: a function gives it when it is needed.
+    user:      who it runs as, None for the server's own.
     """
 
-    def __init__(self, directory: Callable[[], Path] | None, user: User | None = None) -> None:
+    def __init__(self, terminals: Terminals, directory: Callable[[], Path], user: User | None = None) -> None:
+        self._terminals = terminals
         self._user = user
         self._names: set[str] = set()
-        self._keeper = Keeper(directory, lambda place: _start(place, directory is None, user))
+        self._keeper = Keeper(directory, self._launch)
+        terminals.claimed.add(RUN)
 
     async def spawn(
         self,
@@ -196,9 +206,57 @@ class Engine:
         """End the engine and all its machines."""
         await self._keeper.quit()
 
+    async def _launch(self, directory: Path) -> None:
+        """Have the keeper start the engine, unless it has done so, and wait until it is ready. Raises OSError."""
+        place = await asyncio.to_thread(_made, directory)
+        start = _Start()
+        identity = (-1, -1) if self._user is None else (self._user.uid, self._user.gid)
+        command = [sys.executable, "-I", "-m", "labplane_engine", place, str(LINGER)]
+        try:
+            process = await self._terminals.spawn(
+                [*command, *map(str, identity)],
+                cwd=directory,
+                on_output=start.printed,
+                on_exit=start.ended,
+                environment={},
+                raw=True,
+                limits={resource.RLIMIT_NOFILE: resource.getrlimit(resource.RLIMIT_NOFILE)[1]},
+                log=directory / "log",
+                name=RUN,
+                note={"kind": "engine"},
+            )
+        except FileExistsError:  # an earlier server had it started, and it has no socket yet
+            (run,) = [run for run in await self._terminals.runs() if run["id"] == RUN]
+            process = self._terminals.adopt(run, start.printed, start.ended)
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                await start.is_over.wait()
+        except TimeoutError:
+            process.kill()
+        if not start.is_ready:
+            words = start.said.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+            raise ChildProcessError(f"The engine of {directory} does not start: {words or 'it says nothing'}")
 
-def _start(directory: Path, bound: bool, user: User | None) -> int:
-    """Start the engine of `directory`; see `launched`."""
-    identity = (-1, -1) if user is None else (user.uid, user.gid)
-    numbers = (0 if bound else LINGER, int(bound), *identity)
-    return launched("engine", directory, "-I", "-m", "labplane_engine", str(directory.absolute()), *map(str, numbers))
+
+def _made(directory: Path) -> str:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return str(directory.absolute())
+
+
+class _Start:
+    """What an engine says while it starts."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.is_ready = False
+        self.is_over = asyncio.Event()
+
+    def printed(self, data: bytes) -> None:
+        if not self.is_over.is_set():
+            self.said += data
+            if READY in self.said:
+                self.is_ready = True
+                self.is_over.set()
+
+    def ended(self, status: int) -> None:
+        self.is_over.set()

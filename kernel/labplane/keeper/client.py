@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,15 +47,20 @@ class Keeper:
 
     A function that gives the directory is called when it is needed.
 
-    start: starts another program than the keeper and returns its pid; it is called in a thread with the directory.
+    start: starts an engine in the directory, for which this then is.
     """
 
-    def __init__(self, directory: Path | Callable[[], Path] | None, start: Callable[[Path], int] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | Callable[[], Path] | None,
+        start: Callable[[Path], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         self._place = directory
         self._directory: Path | None = None
         self._bound = directory is None
-        self._start = start or (lambda place: starting.start(place, LINGER, self._bound))
+        self._start = start or self._start_keeper
         self._upgrades = start is None
+        self._name = "keeper" if start is None else "engine"
         self._connection: Connection | None = None
         self._instance = ""
         self._pid = 0
@@ -89,7 +94,7 @@ class Keeper:
                 if error.errno != errno.ESHUTDOWN or self._closed:
                     raise
                 await connection.lost.wait()  # it is about to be replaced, or has been told to end
-        raise Lost(f"The keeper of {self._directory} ends again and again; its log there says why.")
+        raise Lost(f"The {self._name} of {self._directory} ends again and again; its log there says why.")
 
     def tell(self, op: str, data: bytes = b"", **members: Any) -> None:
         """Make a request without a reply; while the program is being replaced it waits."""
@@ -148,7 +153,7 @@ class Keeper:
                 self._directory = self._place() if callable(self._place) else self._place
             elif self._directory is None:
                 if not may_start:
-                    raise FileNotFoundError("There is no keeper.")
+                    raise FileNotFoundError(f"There is no {self._name}.")
                 self._directory = Path(tempfile.mkdtemp(prefix="labplane-"))
             try:
                 connection = await self._greet()
@@ -157,7 +162,7 @@ class Keeper:
                 await self._reaped()
                 if not may_start or self._closed:
                     raise
-                self._pid = await asyncio.to_thread(self._start, self._directory)
+                await self._start(self._directory)
                 connection = await self._greet()
             if self._upgrades and connection.hello["version"] < VERSION:
                 connection = await self._upgrade(connection)
@@ -167,6 +172,9 @@ class Keeper:
                 connection.send_again(self._connection.unsent)
             self._connection = connection
             return connection
+
+    async def _start_keeper(self, directory: Path) -> None:
+        self._pid = await asyncio.to_thread(starting.start, directory, LINGER, self._bound)
 
     async def _reaped(self) -> None:
         """Let go of the program, if this process started it; it has ended, or is about to."""
@@ -235,9 +243,9 @@ class Keeper:
         try:
             await self._connected(may_start=False)
         except (FileNotFoundError, ConnectionRefusedError):
-            log.error("The keeper in %s has ended, and all that it ran with it.", self._directory)
+            log.error("The %s in %s has ended, and all that it ran with it.", self._name, self._directory)
         except OSError as error:
-            log.error("The keeper in %s cannot be reached: %s", self._directory, error)
+            log.error("The %s in %s cannot be reached: %s", self._name, self._directory, error)
 
     def _event(self, event: dict[str, Any], data: bytes) -> None:
         key = event["id"], event["generation"]

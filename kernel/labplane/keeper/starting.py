@@ -24,15 +24,7 @@ def connected(directory: Path) -> socket.socket:
 
 
 def start(directory: Path, linger: float, bound: bool) -> int:
-    """Start the keeper of `directory`; see `launched`."""
-    return launched("keeper", directory, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound)))
-
-
-def launched(name: str, directory: Path, *arguments: str) -> int:
-    """Start a program that serves `directory`, which is made when missing, and wait until it is ready; its pid.
-
-    name:      what it is called in messages.
-    arguments: for the server's Python.
+    """Start the keeper of `directory`, which is made when missing, and wait until it is ready; its pid.
 
     It inherits nothing but where its faults are written. Raises OSError when it does not start: ChildProcessError with
     its last words.
@@ -43,7 +35,7 @@ def launched(name: str, directory: Path, *arguments: str) -> int:
     ready, said = os.pipe2(os.O_CLOEXEC)
     try:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        command = [sys.executable, *arguments]
+        command = [sys.executable, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound))]
         descriptors = ((os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, log, 2))
         try:
             pid = os.posix_spawn(command[0], command, {}, file_actions=descriptors, setsid=True)
@@ -58,7 +50,7 @@ def launched(name: str, directory: Path, *arguments: str) -> int:
         reap(pid)
         with (directory / "log").open(errors="replace") as file:
             words = file.read().strip().rsplit("\n", 1)[-1]
-        raise ChildProcessError(f"The {name} of {directory} does not start: {words or 'it says nothing'}")
+        raise ChildProcessError(f"The keeper of {directory} does not start: {words or 'it says nothing'}")
     return pid
 
 

@@ -63,7 +63,7 @@ class Lab(ABC):
         self.consoles = PortPool("console port", *settings.console_range, bind_tcp)
         self.terminals = Terminals(lambda: self.data_dir, settings.console_memory)
         self.user = _emulators_user(settings)
-        self.engine = Engine(lambda: self.data_dir / "engine", self.user)
+        self.engine = Engine(self.terminals, lambda: self.data_dir / "engine", self.user)
         self.events = Events()
         self.measures = Measures()
         self.archive_parts: list[ArchivePart] = []

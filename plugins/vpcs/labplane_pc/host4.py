@@ -1,6 +1,7 @@
 """The IPv4 side of a host: its address, its neighbours, and what it does with what comes in (RFC 791, RFC 1122)."""
 
 import random
+import struct
 from typing import TYPE_CHECKING
 
 from labplane_pc import arp, icmp, ipv4, tcp, udp
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from labplane_pc.host import Host
 
 TTL = 64
+ECHO = bytes((icmp.ECHO, 0))
+PLAIN = struct.Struct("!14xBxHHHxB2x4s4s2xH4x")  # Ethernet, IPv4 without options and ICMP echo, as far as they differ
+REPLY = struct.Struct("!6s6s2sBBHHHBBH4s4sBBH")
 
 
 class Host4:
@@ -98,9 +102,14 @@ class Host4:
             ident = self._ident = (self._ident + 1) & 0xFFFF
         sender = self.address if source is None else source
         packet = ipv4.build(sender, target, protocol, body, ttl=ttl, ident=ident, flags=flags)
-        head = mac + self._host.mac + IPV4
-        for piece in ipv4.fragments(packet, min(mtu or self._host.mtu, self._host.mtu)):
-            self._host.send(head + piece)
+        host = self._host
+        head = mac + host.mac + IPV4
+        most = host.mtu if mtu is None else min(mtu, host.mtu)
+        if len(packet) <= most:
+            host.send(head + packet)
+            return
+        for piece in ipv4.fragments(packet, most):
+            host.send(head + piece)
 
     def hear_arp(self, frame: bytes, now: float) -> None:
         """Take an ARP packet in: answer a request, learn from a reply, notice a duplicate."""
@@ -126,7 +135,10 @@ class Host4:
     def hear(self, frame: bytes, now: float) -> None:
         """Take a frame with an IPv4 packet in."""
         host = self._host
-        if frame[:6] != host.mac and frame[:6] != BROADCAST:
+        if frame[:6] != host.mac:
+            if frame[:6] != BROADCAST:
+                return
+        elif frame[34:36] == ECHO and self._echo_at_once(frame):
             return
         head = ipv4.parse(frame, HEADER)
         if head is None:
@@ -145,19 +157,44 @@ class Host4:
             if whole is None:
                 return
             body, length = whole, head.size + len(whole)
-        if head.protocol == icmp.PROTOCOL and head.target == self.address and body[:2] == b"\x08\0" and len(body) > 7:
+        if head.protocol == icmp.PROTOCOL and head.target == self.address and body[:2] == ECHO and len(body) > 7:
             self._echo(frame, head, body)
         else:
             self._dispatch(frame, head, Received(*head[5:8], head.ttl, length, body, frame[6:12], now))
 
+    def _echo_at_once(self, frame: bytes) -> bool:
+        """The same as `_echo` for a plain request, which most frames are, in a fifth of the time; False for others."""
+        if len(frame) < PLAIN.size:
+            return False
+        first, length, ident, flags, protocol, source, target, check = PLAIN.unpack_from(frame)
+        end = HEADER + length
+        if first != 0x45 or protocol != icmp.PROTOCOL or flags & ~ipv4.DONT_FRAGMENT or not PLAIN.size <= end:
+            return False
+        host = self._host
+        if target != self.address or end > len(frame) or length > host.mtu or not ipv4.is_unicast(source):
+            return False
+        body = int.from_bytes(frame[34:end], "big") << 8 * (length & 1)
+        if body % 0xFFFF or int.from_bytes(frame[HEADER:34], "big") % 0xFFFF:
+            return False
+        total = ipv4.VERSION_AND_SIZE + length + ident + (TTL << 8) + protocol + int.from_bytes(frame[26:34], "big")
+        host.send(
+            REPLY.pack(
+                *(frame[6:12], host.mac, IPV4),
+                *(0x45, 0, length, ident, 0, TTL, protocol, 0xFFFF - total % 0xFFFF, target, source),
+                *(0, 0, (check + 0x0800) % 0xFFFF),  # RFC 1624: the type goes from 8 to 0
+            )
+            + frame[38:end]
+        )
+        return True
+
     def _echo(self, frame: bytes, head: ipv4.Header, body: bytes) -> None:
-        """RFC 1122 3.2.2.6. The fast path: what most frames are."""
-        if not ipv4.is_unicast(head.source):
+        """RFC 1122 3.2.2.6."""
+        if not ipv4.is_unicast(head.source) or head.target == ipv4.ANY:
             return
         total = int.from_bytes(body, "big") << 8 * (len(body) & 1)
         if total % 0xFFFF:
             return
-        check = int.from_bytes(body[2:4], "big") + 0x0800  # RFC 1624: the type goes from 8 to 0
+        check = int.from_bytes(body[2:4], "big") + 0x0800
         body = b"\0\0" + (check % 0xFFFF).to_bytes(2, "big") + body[4:]
         packet = ipv4.build(head.target, head.source, icmp.PROTOCOL, body, ttl=TTL, ident=head.ident)
         for piece in ipv4.fragments(packet, self._host.mtu):

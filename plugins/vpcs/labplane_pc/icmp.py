@@ -41,8 +41,8 @@ TIME_TEXTS = ("TTL expired in transit", "Fragment reassembly time exceeded")
 
 def build(kind: int, code: int, first: int, second: int, body: bytes) -> bytes:
     """A message; first, second: the two halves of what stands after the checksum."""
-    bare = FORM.pack(kind, code, 0, first, second) + body
-    return FORM.pack(kind, code, checksum(bare), first, second) + body
+    check = checksum(body, (kind << 8) + code + first + second)
+    return FORM.pack(kind, code, check, first, second) + body
 
 
 def text(kind: int, code: int) -> str:

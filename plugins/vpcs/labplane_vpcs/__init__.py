@@ -11,7 +11,7 @@ __all__ = ["VPCS"]
 
 class VPCS(Plugin):
     settings: ClassVar[Mapping[str, Schema]] = {
-        "engine": {"enum": [*ENGINES], "default": "vpcs"},
+        "engine": {"enum": [*ENGINES], "default": "auto"},
         "program": {"type": "string", "minLength": 1, "default": "vpcs"},
         "script_max_bytes": {"type": "integer", "minimum": 1024, "default": 1024 * 1024},
     }

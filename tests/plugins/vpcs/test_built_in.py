@@ -279,7 +279,7 @@ def test_the_engine_has_few_descriptors_left_when_its_pcs_are_gone(server: Serve
 def test_the_engine_takes_no_other_in_its_directory(server: Server, project: str) -> None:
     pair(server, project, BUILT_IN, BUILT_IN)
     place = next(server.projects.glob(".labplane/engine"))
-    command = [sys.executable, "-I", "-m", "labplane_engine", str(place), "1", "0", "-1", "-1"]
+    command = [sys.executable, "-I", "-m", "labplane_engine", str(place), "1", "-1", "-1"]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert second.returncode != 0
     assert "BlockingIOError" in second.stderr

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from labplane_pc.pc import VirtualPC
 
 MOST_DATA = 65507
+DATA = (bytes(range(8, 256)) + bytes(range(256)) * 256)[:MOST_DATA]
 
 
 class Plan(NamedTuple):
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
 def send(pc: "VirtualPC", plan: Plan, number: int, ident: int, ttl: int) -> None:
     """Send the probe with that number."""
     is_ipv4 = len(plan.target) == 4
-    data = bytes((at + 8) & 0xFF for at in range(plan.size))
+    data = DATA[: plan.size]
     if plan.protocol == udp.PROTOCOL:
         body = udp.build(plan.near, plan.far, (pc.host.mac + data[6:])[: max(plan.size, 6)], plan.source, plan.target)
     elif plan.protocol == tcp.PROTOCOL:
