@@ -18,6 +18,7 @@ import uvloop
 from bench import effort, raw
 from bench.client import BenchError
 from bench.effort import Effort
+from bench.measure_engine import engine
 from bench.measure_growth import growth
 from bench.measure_guards import guards
 from bench.measure_idle import idle
@@ -44,6 +45,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] =
     "rest": rest,
     "restart": restart,
     "switch": switch,
+    "engine": engine,
     "guards": guards,
     "state": state,
     "idle": idle,

@@ -27,10 +27,14 @@ class Lab:
         """The path of a new project."""
         return f"/v1/projects/{(await self.connection.call('POST', '/v1/projects', {}, 201))['project_id']}"
 
-    async def vm(self, project: str) -> str:
-        """The path of a new VPCS."""
-        vm = await self.connection.call("POST", f"{project}/vpcs/vms", {"name": "PC"}, 201)
-        return f"{project}/vpcs/vms/{vm['vm_id']}"
+    async def vm(self, project: str, **body: object) -> str:
+        """The path of a new VPCS, a program unless said otherwise."""
+        return (await self.machine(project, **body))[0]
+
+    async def machine(self, project: str, **body: object) -> tuple[str, int]:
+        """The same, with its console."""
+        vm = await self.connection.call("POST", f"{project}/vpcs/vms", {"name": "PC", "engine": "vpcs", **body}, 201)
+        return f"{project}/vpcs/vms/{vm['vm_id']}", int(vm["console"])
 
     async def udp_port(self) -> int:
         return int((await self.connection.call("POST", "/v1/ports/udp", {}, 201))["udp_port"])
@@ -39,10 +43,9 @@ class Lab:
         """New VPCS, linked, their lports one after the other."""
         machines = []
         for _ in range(count):
-            vm = await self.connection.call("POST", f"{project}/vpcs/vms", {"name": "PC"}, 201)
-            path, lport = f"{project}/vpcs/vms/{vm['vm_id']}", await self.udp_port()
+            (path, console), lport = await self.machine(project), await self.udp_port()
             await self.connection.timed(self.nio(path, lport, lport), 201)
-            machines.append(Machine(path, vm["console"], lport))
+            machines.append(Machine(path, console, lport))
         return machines
 
     def nio(self, vm: str, lport: int, rport: int, port: int = 0) -> bytes:

@@ -55,7 +55,8 @@ def test_the_image_is_made_of_all_that_the_wheel_needs_and_of_nothing_else() -> 
     project = tomllib.loads((TREE / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     needed = {path.split("/")[0] for path in packages}
-    assert kept == needed | {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    licences = {path.split("/")[0] for path in project["project"]["license-files"]}
+    assert kept == needed | {"pyproject.toml", project["project"]["readme"], *licences}
 
 
 def test_the_families_of_metrics_and_the_members_of_log_lines_are_documented(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from labplane.machines.deleted_dirs import remove_tree as remove_tree
     from labplane.machines.driver import ConsoleDriver as ConsoleDriver
     from labplane.machines.driver import Driver as Driver
+    from labplane.machines.engine_driver import EngineDriver as EngineDriver
+    from labplane.machines.engine_driver import recover_in_engine as recover_in_engine
+    from labplane.machines.engine_driver import run_in_engine as run_in_engine
     from labplane.machines.lab import Lab as Lab
     from labplane.machines.lifecycle import plug as plug
     from labplane.machines.lifecycle import unplug as unplug
@@ -64,6 +67,7 @@ _HOMES = {
     "machines.archive_part": ("ArchivePart", "Arrival"),
     "machines.deleted_dirs": ("remove_tree",),
     "machines.driver": ("ConsoleDriver", "Driver"),
+    "machines.engine_driver": ("EngineDriver", "recover_in_engine", "run_in_engine"),
     "machines.lab": ("Lab",),
     "machines.lifecycle": ("plug", "unplug"),
     "machines.ports": ("VMPort",),

@@ -14,6 +14,7 @@ import httpx2
 
 from host import udp_ports_of
 from lives import Lives, Process
+from support import PROGRAM
 
 PROJECTS, VMS = 2, 4  # of each client, at most
 SECONDS = 60.0  # for one request
@@ -263,7 +264,7 @@ class Client:
         machine = Machine(self._id(), self._name())
         if self._random.random() < 0.5:
             machine.script = f"# {machine.name}\n"
-        body = {"vm_id": machine.id, "name": machine.name, "startup_script": machine.script}
+        body = {"vm_id": machine.id, "name": machine.name, "engine": PROGRAM, "startup_script": machine.script}
         doubt = Doubt("create", place, machine)
         made = await self.doing(doubt, "POST", f"{place.path}/vpcs/vms", 201, **body)
         if made is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from expect import nothing, shown
-from support import Server, until
+from support import PROGRAM, Server, until
 
 
 def linked(server: Server, project: str, lport: int | None = None, **body: Any) -> str:
@@ -54,7 +54,8 @@ def after_the_attempt(server: Server) -> None:
 
 
 def create(server: Server, project: str, **body: Any) -> dict[str, Any]:
-    found: dict[str, Any] = shown(server.http.post(f"{project}/vpcs/vms", json={"name": "PC", **body}), 201)
+    body = {"name": "PC", "engine": PROGRAM, **body}
+    found: dict[str, Any] = shown(server.http.post(f"{project}/vpcs/vms", json=body), 201)
     return found
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import httpx2
 
-from support import Server
+from support import PROGRAM, Server
 
 CLIENTS = 20
 OPERATIONS = 15  # of each client in each round
@@ -146,7 +146,7 @@ class Client:
         self._storm.expect(deleted, 204, 404)
         self._scripts += 1
         script = f"# {self._number} {self._scripts}\n"
-        body = {"name": f"own {self._number}", "vm_id": self._own, "startup_script": script}
+        body = {"name": f"own {self._number}", "vm_id": self._own, "engine": PROGRAM, "startup_script": script}
         made = await http.post(f"{self._home}/vpcs/vms", json=body)
         self._storm.expect(made, 201, *REFUSED)
         if made.status_code != 201:
@@ -178,7 +178,7 @@ class Client:
         vm_id = self._random.choice(self._storm.contested)
         here, there = (f"/v1/projects/{project}" for project in projects)
         self._storm.expect(await http.delete(f"{here}/vpcs/vms/{vm_id}"), 204, *REFUSED)
-        body = {"name": "hammered", "vm_id": vm_id}
+        body = {"name": "hammered", "vm_id": vm_id, "engine": PROGRAM}
         replies = await asyncio.gather(
             http.post(f"{here}/commit"),
             http.post(f"{there}/commit"),

@@ -11,12 +11,16 @@ from labplane.testing.server import port_is_free as port_is_free
 from labplane.testing.server import until as until
 from labplane.testing.viewer import Viewer as Viewer
 
+PROGRAM = "vpcs"  # the engine of VPCS that is a program of the host, a process for each VM
+
 
 class Server(AnyServer):
-    """A running ``labplane serve`` whose VMs are VPCS, unless said otherwise."""
+    """A running ``labplane serve`` whose VMs are programs, VPCS, unless said otherwise."""
 
     def vm(self, project: str, name: str = "PC", kind: str = "vpcs", **body: Any) -> str:
         """The path of a new VM of that project."""
+        if kind == "vpcs":
+            body = {"engine": PROGRAM, **body}
         reply = self.http.post(f"{project}/{kind}/vms", json={"name": name, **body})
         assert reply.status_code == 201, reply.text
         return f"{project}/{kind}/vms/{reply.json()['vm_id']}"

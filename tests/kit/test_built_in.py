@@ -8,4 +8,5 @@ from labplane.testing import DriverTests
 
 class TestBuiltIn(DriverTests):
     kind = "vpcs"
-    settings: ClassVar[Mapping[str, str]] = {"engine": "builtin"}
+    settings: ClassVar[Mapping[str, str]] = {"engine": "builtin", "startup_script": "ip 10.66.0.1/24"}
+    answers: ClassVar[Mapping[tuple[int, int], str]] = {(0, 0): "10.66.0.1"}

@@ -8,5 +8,5 @@ from labplane.testing import DriverTests
 
 class TestVPCS(DriverTests):
     kind = "vpcs"
-    settings: ClassVar[Mapping[str, str]] = {"startup_script": "ip 10.66.0.1/24"}
+    settings: ClassVar[Mapping[str, str]] = {"engine": "vpcs", "startup_script": "ip 10.66.0.1/24"}
     answers: ClassVar[Mapping[tuple[int, int], str]] = {(0, 0): "10.66.0.1"}

@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class Engine:
     async def spawn(
         self,
         machine: str,
-        settings: dict[str, Any],
+        settings: Mapping[str, Any],
         directory: Path,
         descriptors: Sequence[int] = (),
         *,
@@ -125,7 +125,7 @@ class Engine:
         """
         run = {"id": name, "generation": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000}
         made = EngineMachine(self._keeper, run, on_output, on_exit, complain, note)
-        members = {"machine": machine, "settings": settings, "note": note, "ring": ring, "read": True}
+        members = {"machine": machine, "settings": dict(settings), "note": note, "ring": ring, "read": True}
         if self._user is not None:
             await asyncio.to_thread(give, directory, self._user)
         place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from labplane.consoles.console import Console
 from labplane.consoles.listener import Listener
 from labplane.emulators.confinement import Needs
+from labplane.emulators.engine import Engine
 from labplane.emulators.logfile import LogFile
 from labplane.emulators.terminals import Process, Terminals
 from labplane.emulators.users import User
@@ -155,6 +156,49 @@ class Session:
         self.console.go_on(str(run["generation"]), run["begin"])
         self.process = terminals.adopt(run, self.printed, self.ended, self._complain_of_log)
         self.run(self.process)
+
+    async def make(
+        self,
+        engine: Engine,
+        machine: str,
+        settings: Mapping[str, Any],
+        directory: Path,
+        descriptors: Sequence[int],
+        *,
+        name: str,
+        note: Any,
+    ) -> None:
+        """Make a machine in the engine and run it, see `Engine.spawn`. Raises OSError when that fails."""
+        made = await engine.spawn(
+            machine,
+            settings,
+            directory,
+            descriptors,
+            on_output=self.printed,
+            on_exit=self.ended,
+            complain=self._complain,
+            name=name,
+            note=note,
+        )
+        self.console.run = made.run
+        self.run(made)
+
+    async def take_over(self, engine: Engine, name: str) -> Any:
+        """Go on with a machine of the engine that an earlier server has made; its note. None when it does not run.
+
+        Raises OSError.
+        """
+        made = await engine.adopt(
+            name,
+            on_output=self.printed,
+            on_exit=self.ended,
+            on_found=self.console.go_on,
+            complain=self._complain,
+        )
+        if made is None:
+            return None
+        self.run(made)
+        return made.note
 
     async def leave(self) -> None:
         """Close what is ours, and leave what runs to the next server; a `Running` that can be left has `leave`."""

@@ -146,7 +146,9 @@ def _no_descriptors(machines: Machines, before: list[str], what: str) -> None:
 
 
 def _files(places: list[Path]) -> set[Path]:
-    return {path for place in places for path in place.rglob("*") if not path.is_dir()}
+    """All but those of the server's own state."""
+    found = (path for place in places for path in place.rglob("*") if host.KEPT_IN not in path.parts)
+    return {path for path in found if not path.is_dir()}
 
 
 def _no_files(places: list[Path], before: set[Path]) -> None:

@@ -171,14 +171,15 @@ class WireTests:
 def _bound(machines: Machines, others: Collection[int], wanted: set[int]) -> set[int]:
     """The UDP ports that a VM has bound, after a while for those that are `wanted`.
 
-    They are those of processes that are none of the `others`, and those at which the server itself has connected
-    sockets.
+    They are those of processes that are none of the `others`, and those at which the server itself, or its engine, has
+    connected sockets.
     """
     end = time.monotonic() + BOUND_WITHIN
     while True:
         own = machines.server.processes().keys() - others
-        of_the_server = host.udp_ports(machines.server.process.pid, connected=True)
-        bound = of_the_server.union(*(host.udp_ports(pid, connected=False) for pid in own))
+        hosts = {machines.server.process.pid, *host.engines(machines.server.projects)}
+        connected = [host.udp_ports(pid, connected=True) for pid in hosts]
+        bound = set().union(*connected, *(host.udp_ports(pid, connected=False) for pid in own))
         if wanted <= bound or time.monotonic() > end:
             return bound
         time.sleep(0.02)

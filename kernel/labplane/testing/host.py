@@ -41,12 +41,20 @@ def processes() -> Iterator[Process]:
 
 def keepers(directory: Path) -> set[int]:
     """The processes that are keepers of the state that a server has in `directory`, or its engine."""
-    places = {os.fsencode(directory.resolve() / KEPT_IN), os.fsencode(directory.resolve() / KEPT_IN / "engine")}
+    return engines(directory) | _with_words(b"-IS", os.fsencode(directory.resolve() / KEPT_IN))
+
+
+def engines(directory: Path) -> set[int]:
+    """The process in which the machines run that are no programs, of the server that has its state in `directory`."""
+    return _with_words(b"labplane_engine", os.fsencode(directory.resolve() / KEPT_IN / "engine"))
+
+
+def _with_words(*words: bytes) -> set[int]:
+    """The processes whose command lines have these words."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            words = entry.read_bytes().split(b"\0")
-            if places & set(words) and (b"-IS" in words or b"labplane_engine" in words):
+            if {*words} <= {*entry.read_bytes().split(b"\0")}:
                 found.add(int(entry.parent.name))
     return found
 

@@ -182,8 +182,9 @@ class Server:
         return {run["pid"] for run in runs(self.projects.resolve() / host.KEPT_IN) if run["status"] is None}
 
     def descriptors(self) -> list[str]:
-        """The open descriptors of the server, without HTTP connections."""
-        return host.descriptors(self.process.pid, self.port)
+        """The open descriptors of the server, without HTTP connections, and of its engine."""
+        processes = (self.process.pid, *host.engines(self.projects))
+        return [one for pid in processes for one in host.descriptors(pid, self.port)]
 
     def kill(self) -> None:
         """SIGKILL to the server alone; its VMs run on."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from labplane import VM, Conflict, ConsoleDriver, Lab, Session, Unavailable, open_udp, resolve_rhost
+from labplane import VM, Conflict, Session, open_udp, resolve_rhost, run_in_engine
 
 MACHINE = "labplane_pc.machine:Machine"
 FIRST_MAC = 0x005079666800
@@ -25,8 +25,7 @@ def mac_of(mac_id: int) -> str:
 class BuiltIn:
     """Starts built-in PCs for the driver."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+    def __init__(self) -> None:
         self._version = version("labplane")
 
     async def command_line(self, vm: VM, nio: Mapping[str, Any]) -> str:
@@ -44,47 +43,11 @@ class BuiltIn:
         else:
             link = {"lport": nio["lport"], "rport": nio["rport"], "rhost": await resolve_rhost(nio["rhost"])}
             end = (await open_udp(vm, nio)).detach()
+        settings = {"mac": mac_of(vm.data["mac_id"]), "version": self._version, "link": link}
         try:
-            machine = await self._lab.engine.spawn(
-                MACHINE,
-                {"mac": mac_of(vm.data["mac_id"]), "version": self._version, "link": link},
-                vm.dir,
-                [end],
-                on_output=session.printed,
-                on_exit=session.ended,
-                complain=lambda sentence: vm.tell("error", f"{vm}: {sentence}"),
-                name=vm.id,
-                note={"kind": "vpcs", "project_id": vm.project_id, "command_line": vm.data["command_line"]},
-            )
-        except OSError as error:
-            raise Unavailable(f"{vm} cannot be started: {error.strerror or error}") from None
+            await run_in_engine(vm, session, MACHINE, settings, [end], vm.data["command_line"])
         finally:
             os.close(end)
-        session.console.run = machine.run
-        session.run(machine)
-
-    async def recover(self, vm: VM, driver: ConsoleDriver) -> None:
-        """Take over the PC of `vm` that an earlier server has left, if it runs: the same PC, at the same console."""
-        session = driver.new_session(vm)
-        try:
-            machine = await self._lab.engine.adopt(
-                vm.id,
-                on_output=session.printed,
-                on_exit=session.ended,
-                on_found=session.console.go_on,
-                complain=lambda sentence: vm.tell("error", f"{vm}: {sentence}"),
-            )
-        except OSError as error:
-            raise Unavailable(f"{vm} cannot be taken over: {error.strerror or error}") from None
-        if machine is None:
-            return
-        vm.session = session
-        session.run(machine)
-        vm.command_line = machine.note["command_line"]
-        try:
-            await driver.open_console(vm, session)
-        except Conflict as error:
-            vm.tell("error", f"{vm} runs on, but without its console: {error}")
 
 
 def _open_tap(vm: VM, device: str) -> int:

@@ -19,6 +19,7 @@ from labplane import (
     Schema,
     Session,
     Store,
+    recover_in_engine,
     resolve_rhost,
 )
 from labplane_vpcs import script
@@ -70,7 +71,7 @@ class VPCSDriver(ProcessDriver):
         self._relays = Relays(lab)
         self._mac_ids = MacIds(first_id(lab.settings.projects_path))
         self._launches = Launches(LAUNCHES_AT_ONCE, self._relays.rank)
-        self._built_in = BuiltIn(lab)
+        self._built_in = BuiltIn()
 
     def _is_built_in(self, settings: Mapping[str, Any]) -> bool:
         engine = settings.get("engine", AUTO)
@@ -180,7 +181,7 @@ class VPCSDriver(ProcessDriver):
 
     async def recover(self, vm: VM) -> None:
         if vm.session is None:
-            await self._built_in.recover(vm, self)
+            await recover_in_engine(vm)
 
     async def stop(self, vm: VM) -> None:
         await super().stop(vm)

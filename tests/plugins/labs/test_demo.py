@@ -45,6 +45,7 @@ def test_the_demo_ends_with_a_ping_and_leaves_nothing() -> None:
     assert played.returncode == 0, played.stdout + played.stderr
     assert played.stdout.count("icmp_seq=") == 5
     assert "$ curl http://127.0.0.1:" in played.stdout
+    assert "built in: no other program runs them" in played.stdout
     assert '"console": ' in played.stdout
     assert re.search(r"\$ telnet 127\.0\.0\.1 \d+", played.stdout)
     directory = re.search(r"with its files in (\S+)\.\n", played.stdout)

@@ -15,6 +15,8 @@ import pytest
 from websockets.sync.client import connect
 
 from expect import nothing, shown
+from labplane.cli import machines
+from labplane.testing import host
 from support import DEADLINE, Server, Viewer, free_range, running, until
 
 PROGRAM, BUILT_IN = "vpcs", "builtin"
@@ -61,14 +63,8 @@ def answer(viewer: Viewer, line: str) -> bytes:
 
 def engine_pid(server: Server) -> int:
     """The process of the server's engine."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"labplane_engine" in words and str(server.projects).encode() in b" ".join(words):
-            return int(path.parent.name)
-    raise AssertionError("this server has no engine")
+    (pid,) = host.engines(server.projects)
+    return pid
 
 
 @pytest.mark.parametrize(
@@ -173,6 +169,37 @@ def test_when_the_engine_is_killed_its_vms_are_stopped_and_can_be_started_again(
         answer(one, "ip 10.0.0.1/24")
         answer(two, "ip 10.0.0.2/24")
         assert b"84 bytes from 10.0.0.2 icmp_seq=1" in answer(one, "ping 10.0.0.2 -c 1")
+
+
+def test_when_the_keeper_is_killed_the_engine_ends_with_it_and_its_vms_start_again(tmp_path: Path) -> None:
+    with running(tmp_path / "projects") as server:
+        vms = pair(server, server.project(), BUILT_IN, BUILT_IN)
+        pid = engine_pid(server)
+        (keeper,) = host.keepers(server.projects) - {pid}
+        assert next(one.parent for one in host.processes() if one.pid == pid) == keeper
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the engine")
+        until(
+            lambda: all(shown(server.http.get(vm))["status"] == "stopped" for vm in vms), "that they are seen stopped"
+        )
+        for vm in vms:
+            nothing(server.http.post(f"{vm}/start"))
+        with at(server, vms[0]) as viewer:
+            assert b"NAME" in answer(viewer, "show ip")
+
+
+def test_what_runs_is_listed_and_ended_with_the_engine_of_a_killed_server(tmp_path: Path) -> None:
+    with running(tmp_path / "projects") as server:
+        vms = pair(server, server.project(), BUILT_IN, BUILT_IN)
+        pid, place = engine_pid(server), server.projects / ".labplane"
+        server.kill()
+        rows = machines.listed(place)
+        assert {(row["pid"], row["vm_id"], row["kind"]) for row in rows} == {
+            (pid, vm.rsplit("/", 1)[1], "vpcs") for vm in vms
+        }
+        assert len(machines.ended(place)) == 2
+        until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the engine")
+        assert machines.listed(place) == []
 
 
 def test_no_engine_is_left_when_its_server_ends(tmp_path: Path) -> None:

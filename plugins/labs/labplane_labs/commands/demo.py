@@ -78,6 +78,7 @@ async def _play(url: str, exits: bool, say: Say, *, switch: bool) -> int:
             _lab(client, silent, lab, schema, f"{lab.name}-{os.getpid()}") as nodes,
         ):
             pcs = [vm for vm in nodes.values() if vm.kind == "vpcs"]
+            say("\nThe PCs are those that labplane has built in: no other program runs them.")
             came_back = True
             for number, pc in enumerate(pcs, 1):
                 say(f"\n$ telnet {client.http.base_url.host} {pc.console}")
