@@ -12,6 +12,7 @@ from broken import CONFIG
 
 TREE = Path(__file__).parent.parent.parent
 ECHO = TREE / "tests" / "thirdparty" / "labplane-echo"
+RESPONDER = TREE / "tests" / "thirdparty" / "labplane-responder"
 
 
 def pytest_in(folder: Path, python: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,16 @@ def test_a_third_party_driver_passes_with_a_test_of_three_lines(
     assert " passed, 7 skipped" in done.stdout
 
 
+def test_a_third_party_machine_in_the_engine_passes_its_frames_included(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "labplane.toml").write_text(CONFIG)
+    text = (RESPONDER / "tests" / "test_responder.py").read_text()
+    config = str(tmp_path / "labplane.toml")
+    (tmp_path / "test_responder.py").write_text(f"{text}    options = ('--config', {config!r})\n")
+    done = pytest_in(tmp_path, environment / "python", "-q", "-rs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not checked" not in done.stdout
+
+
 def test_the_own_test_that_the_documentation_shows_passes(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "labplane.toml").write_text(CONFIG)
     page = (TREE / "docs" / "testing.md").read_text()
@@ -57,7 +68,7 @@ def test_a_kind_that_nobody_brings_is_told_with_what_became_of_each_plugin(
     (tmp_path / "test_typo.py").write_text(written.replace('"echo"', '"ecko"'))
     done = pytest_in(tmp_path, environment / "python", "-q", "-x")
     assert done.returncode == 1
-    assert "The server has no driver of the kind 'ecko', only echo, linux, switch, vpcs." in done.stdout
+    assert "The server has no driver of the kind 'ecko', only echo, linux, responder, switch, vpcs." in done.stdout
     assert "constructor of labplane-broken: OSError: in a constructor" in done.stdout
 
 

@@ -31,7 +31,7 @@ class Workshop:
         (home / "shared").mkdir()
         (site_packages,) = environment.parent.glob("lib/python*/site-packages")
         for path in site_packages.iterdir():
-            if not path.name.startswith(("labplane_broken", "labplane_echo")):
+            if not path.name.startswith(("labplane_broken", "labplane_echo", "labplane_responder")):
                 (home / "shared" / path.name).symlink_to(path)
         (own,) = (home / ".venv").glob("lib/python*/site-packages")
         (own / "shared.pth").write_text(f"{home / 'shared'}\n")
