@@ -63,6 +63,7 @@ class Machine:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._pc.leave()
         os.close(self._directory)
 
     def _received(self, frame: bytes) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from labplane_pc.commands import COMMANDS, PREFIXED, WITHOUT_PAGE
-from labplane_pc.commands.files import Directory, startup
+from labplane_pc.commands.files import Directory, keep_history, recall_history, startup
 from labplane_pc.commands.lease import Lease, keep
 from labplane_pc.editor import CTRL_C, Editor, Typed
 from labplane_pc.ethernet import mac_text
@@ -118,6 +118,7 @@ class VirtualPC:
         self.now = now
         self.host.six.solicit_routers()
         self.host.six.detect_duplicates(self.host.six.link_local, now)
+        recall_history(self)
         self.print(f"{self.banner}\nPress '?' to get help.\n")
         self._run(startup(self))
 
@@ -145,6 +146,10 @@ class VirtualPC:
                 self._pending.append(byte)
         if self._foreground is not None and self._pending:
             self._foreground.hear(Keys(bytes(self._pending)), now)
+
+    def leave(self) -> None:
+        """Keep what outlasts this run: the history."""
+        keep_history(self)
 
     def print(self, words: str) -> None:
         """Print on the console."""

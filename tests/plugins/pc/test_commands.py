@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labplane_pc import Link, dhcp, dns, icmpv6, ipv4, ipv6, udp
-from labplane_pc.commands.files import LONGEST_LINE
+from labplane_pc.editor import LONGEST_LINE
 from labplane_pc.ethernet import IPV4, IPV6
 from pcs import OUI, Wire
 

@@ -122,6 +122,25 @@ def test_a_configuration_moves_from_one_engine_to_the_other_and_back(server: Ser
         assert shown(server.http.get(vm))["startup_script"] == script
 
 
+@needs_program
+def test_the_history_outlasts_a_stop_and_moves_between_the_engines(server: Server, project: str) -> None:
+    vm, _ = pair(server, project, BUILT_IN, BUILT_IN)
+    place = Path(shown(server.http.get(vm))["vm_directory"])
+    lines = ["echo one"]
+    with at(server, vm) as viewer:
+        answer(viewer, "echo one")
+    nothing(server.http.post(f"{vm}/stop"))
+    for engine in (BUILT_IN, PROGRAM, BUILT_IN):
+        assert (place / "vpcs.hist").read_text().splitlines() == lines
+        shown(server.http.put(vm, json={"engine": engine}))
+        nothing(server.http.post(f"{vm}/start"))
+        with at(server, vm) as viewer:
+            assert "\r\n".join([*lines, "history"]).encode() in answer(viewer, "history")
+            viewer.type("quit")
+            until(lambda: shown(server.http.get(vm))["status"] == "stopped", "the end of the VM")
+        lines += ["history", "quit"]
+
+
 def test_the_engine_is_shown_and_chosen_for_the_next_start(server: Server, project: str) -> None:
     vm = server.vm(project)
     assert shown(server.http.get(vm))["engine"] == "auto"

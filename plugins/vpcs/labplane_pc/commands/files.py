@@ -1,4 +1,4 @@
-"""``save`` and ``load``: the configuration as the file of commands that VPCS writes and reads."""
+"""The files of a PC, as VPCS writes and reads them: its configuration, of commands, and its history."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from labplane_pc import ipv4, ipv6
+from labplane_pc.editor import LONGEST_LINE, MOST_HISTORY
 from labplane_pc.help_pages import page
 from labplane_pc.host import MTU
 from labplane_pc.tasks import Task
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from labplane_pc.pc import VirtualPC
 
 STARTUP = "startup.vpc"
+HISTORY = "vpcs.hist"
 LONGEST_FILE = 1024 * 1024
 LONGEST_NAME = 200
-LONGEST_LINE = 127
 DRAFT = ".saving"
 
 
@@ -97,6 +98,19 @@ def configuration(pc: "VirtualPC") -> list[str]:
     if pc.host.mtu != MTU:
         lines.append(f"set mtu {pc.host.mtu}")
     return lines
+
+
+def recall_history(pc: "VirtualPC") -> None:
+    """Take up the lines that were typed before the PC ended last."""
+    lines = (_content(pc, HISTORY) or b"").split(b"\n")
+    pc.history[:] = [line[:LONGEST_LINE] for line in lines if line][-MOST_HISTORY:]
+
+
+def keep_history(pc: "VirtualPC") -> None:
+    """Write the lines that were typed to the file of VPCS, which does so at ``quit`` alone; none leave no file."""
+    if pc.history:
+        with contextlib.suppress(OSError):
+            pc.directory.write(HISTORY, b"".join(line + b"\n" for line in pc.history))
 
 
 def load(pc: "VirtualPC", argv: list[str]) -> Task:
