@@ -25,7 +25,7 @@ def test_an_archive_is_a_zip_with_the_projects_files_and_its_description(server:
         assert (one["kind"], one["vm_id"], one["name"]) == ("vpcs", vm["vm_id"], vm["name"])
         assert (one["console"], one["settings"]) == (
             vm["console"],
-            {"engine": "auto", "startup_script": SCRIPTS[vm["name"]]},
+            {"engine": "vpcs", "startup_script": SCRIPTS[vm["name"]]},
         )
         (link,) = one["links"]
         assert (link["adapter"], link["port"], link["nio"]["type"]) == (0, 0, "nio_udp")

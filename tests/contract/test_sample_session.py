@@ -98,7 +98,7 @@ def consoles() -> None:
         one.reads("VPCS> ")
         one.types("ip 192.168.1.1")
         one.reads("Checking for duplicate address...")
-        one.reads("PC1 : 192.168.1.1 255.255.255.0")
+        one.reads("VPCS : 192.168.1.1 255.255.255.0")
         one.reads("VPCS> ")
         one.types("disconnect")
         one.reads("Good-bye")
@@ -108,11 +108,11 @@ def consoles() -> None:
     with Telnet(2001) as two:
         two.reads("VPCS> ")
         two.types("ip 192.168.1.2")
-        two.reads("PC1 : 192.168.1.2 255.255.255.0")
+        two.reads("VPCS : 192.168.1.2 255.255.255.0")
         two.reads("VPCS> ")
         two.types("ping 192.168.1.1")
         for number in range(1, 6):
-            line = two.reads(rf"192\.168\.1\.1 icmp_seq={number} ttl=64 time=\d+\.\d+ ms", pattern=True)
+            line = two.reads(rf"84 bytes from 192\.168\.1\.1 icmp_seq={number} ttl=64 time=\d+\.\d+ ms", pattern=True)
             assert "timeout" not in line
         two.reads("VPCS> ")
 

@@ -167,7 +167,7 @@ class Client:
         if self._random.random() < 0.5:
             self._storm.expect(await http.delete(f"{vms}/{vm_id}"), 204, *REFUSED)
         else:
-            made = await http.post(vms, json={"name": "contested", "vm_id": vm_id})
+            made = await http.post(vms, json={"name": "contested", "vm_id": vm_id, "engine": PROGRAM})
             self._storm.expect(made, 201, *REFUSED)
             if made.status_code == 201:
                 fill(Path(made.json()["vm_directory"]))

@@ -107,7 +107,7 @@ class VirtualPC:
     def banner(self) -> str:
         """What it says that it is."""
         return (
-            f"\r\nWelcome to Virtual PC Simulator, {PRODUCT}, version {self._version}\r\n"
+            f"\r\nWelcome to Virtual PC Simulator, version {self._version} of {PRODUCT}\r\n"
             "Its commands are those of VPCS 0.8.3, whose help pages are\r\n"
             "Copyright (c) 2007-2015, Paul Meng (mirnshi@gmail.com)\r\n"
             "No program of that name runs here.\r\n"
