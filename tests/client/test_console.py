@@ -29,7 +29,7 @@ def pc(server: Server) -> Iterator[VM]:
 
 def test_a_line_is_asked_and_answered(server: Server, pc: VM) -> None:
     with Client(server.url) as lab, lab.console(pc) as console:
-        assert "PC1 : 10.0.0.1" in console.ask("ip 10.0.0.1/24")
+        assert "VPCS : 10.0.0.1" in console.ask("ip 10.0.0.1/24")
         assert console.ask("ping 10.0.0.1 -c 1").startswith("10.0.0.1 icmp_seq=1 ttl=64")
         assert "icmp_seq=2" in console.ask("ping 10.0.0.1 -t", until="icmp_seq=2")
 
@@ -41,7 +41,7 @@ def test_a_line_is_asked_with_coroutines(server: Server, pc: VM) -> None:
             return first, await console.ask("ping 10.0.0.1 -t", until="icmp_seq=2")
 
     first, second = asyncio.run(main())
-    assert "PC1 : 10.0.0.1" in first
+    assert "VPCS : 10.0.0.1" in first
     assert "icmp_seq=2" in second
 
 

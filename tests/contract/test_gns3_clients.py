@@ -71,7 +71,7 @@ def test_two_of_everything_may_be_asked_for_at_once(desktop: Desktop, path: str)
     with Viewer(vms[0]["console"]) as one, Viewer(vms[1]["console"]) as two:
         for viewer, address in ((one, "10.0.0.1"), (two, "10.0.0.2")):
             viewer.type(f"ip {address}")
-            viewer.until(f"PC1 : {address}".encode())
+            viewer.until(f"VPCS : {address}".encode())
         two.type("ping 10.0.0.1 -c 1")
         two.until(b"10.0.0.1 icmp_seq=1 ttl=64 time=")
 

@@ -18,7 +18,7 @@ nodes:
 links:
   - [pc1, pc2]
 tests:
-  - {name: pc1 reaches pc2, node: pc1, run: ping 10.0.0.2 -c 1, expect: "^10.0.0.2 icmp_seq=1 ttl=64"}
+  - {name: pc1 reaches pc2, node: pc1, run: ping 10.0.0.2 -c 1, expect: "^84 bytes from 10.0.0.2 icmp_seq=1 ttl=64"}
   - {name: nobody else is there, node: pc1, run: ping 10.0.0.3 -c 1, reject: ttl=, expect: not reachable}
 """
 
@@ -33,7 +33,7 @@ def lab(tmp_path: Path, run: Run) -> Path:
 
 @pytest.mark.usefixtures("lab")
 def test_a_line_is_typed_and_its_output_printed(run: Run, client: Client) -> None:
-    assert run("exec", "pc1", "--", "ping", "10.0.0.2", "-c", "1").stdout.startswith("10.0.0.2 icmp_seq=1 ttl=64")
+    assert run("exec", "pc1", "--", "ping", "10.0.0.2", "-c", "1").stdout.startswith("84 bytes from 10.0.0.2 icmp_seq=1 ttl=64")
     assert "IP/MASK     : 10.0.0.2/24" in run("exec", "two/pc2", "show ip").stdout
     assert shown(run("exec", "-o", "json", "pc1", ""))["ended_by"] == "prompt"
     assert run("exec", "pc1", "--expect", "seq=1 ttl", "--", "ping 10.0.0.2 -c 1").exit_code == 0
@@ -67,7 +67,7 @@ def test_a_test_that_fails_says_what_there_was(run: Run, lab: Path, tmp_path: Pa
         LAB.replace("ttl=64", "ttl=65").replace("not reachable, ", "").replace("reject: ttl=", "reject: not")
     )
     done = run("test", "--junit", "junit.xml", code=1)
-    assert "The output has no '^10.0.0.2 icmp_seq=1 ttl=65'." in done.stdout
+    assert "The output has no '^84 bytes from 10.0.0.2 icmp_seq=1 ttl=65'." in done.stdout
     assert "The output has 'not'." in done.stdout
     assert "0 of 2 passed" in done.stdout
     suite = parse(tmp_path / "junit.xml").getroot()[0]  # noqa: S314
