@@ -30,7 +30,7 @@ def pc(server: Server) -> Iterator[VM]:
 def test_a_line_is_asked_and_answered(server: Server, pc: VM) -> None:
     with Client(server.url) as lab, lab.console(pc) as console:
         assert "VPCS : 10.0.0.1" in console.ask("ip 10.0.0.1/24")
-        assert console.ask("ping 10.0.0.1 -c 1").startswith("10.0.0.1 icmp_seq=1 ttl=64")
+        assert console.ask("ping 10.0.0.1 -c 1").strip().startswith("10.0.0.1 icmp_seq=1 ttl=64")
         assert "icmp_seq=2" in console.ask("ping 10.0.0.1 -t", until="icmp_seq=2")
 
 

@@ -96,7 +96,7 @@ def test_doctor_says_that_all_is_there(run: Run) -> None:
 
 
 def test_doctor_says_what_is_missing_where_no_server_runs(tmp_path: Path) -> None:
-    (tmp_path / "labplane.toml").write_text('[plugins.vpcs]\nprogram = "/nowhere/vpcs"\n')
+    (tmp_path / "labplane.toml").write_text('[plugins.vpcs]\nengine = "vpcs"\nprogram = "/nowhere/vpcs"\n')
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LABPLANE_")},
         "LABPLANE_CONFIG": str(tmp_path / "labplane.toml"),

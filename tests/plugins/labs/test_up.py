@@ -145,7 +145,8 @@ def test_each_copy_is_a_lab_of_its_own(run: Run, client: Client, file: Path, ser
     file.write_text(LAB)
     run("up", "--count", "3", "--wait")
     assert sorted(project.name or "" for project in client.projects()) == ["two-01", "two-02", "two-03"]
-    assert len(server.children()) == 6
+    nodes = [vm for project in client.projects() for vm in client.vms(project, "vpcs")]
+    assert [vm.status for vm in nodes] == ["started"] * 6
     assert "icmp_seq=1 ttl=64" in client.answer(node(client, "two-03", "pc1"), "ping 10.0.0.2 -c 1")["output"]
     assert run("down").output.splitlines() == ["two-01 is down", "two-02 is down", "two-03 is down"]
     assert server.children() == []

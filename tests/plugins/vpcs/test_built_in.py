@@ -142,7 +142,8 @@ def test_the_history_outlasts_a_stop_and_moves_between_the_engines(server: Serve
 
 
 def test_the_engine_is_shown_and_chosen_for_the_next_start(server: Server, project: str) -> None:
-    vm = server.vm(project)
+    made = shown(server.http.post(f"{project}/vpcs/vms", json={"name": "PC"}), 201)
+    vm = f"{project}/vpcs/vms/{made['vm_id']}"
     assert shown(server.http.get(vm))["engine"] == "auto"
     assert shown(server.http.put(vm, json={"engine": BUILT_IN}))["engine"] == BUILT_IN
     assert server.http.put(vm, json={"engine": "qemu"}).status_code == 400

@@ -32,7 +32,7 @@ def stealing(method: Callable[..., Any], number: int, thieves: list[socket.socke
 
 
 def linked(served: Served, lport: int) -> str:
-    vm = served.vm(served.project(), "vpcs")
+    vm = served.vm(served.project(), "vpcs", engine="vpcs")
     nio = {"type": "nio_udp", "lport": lport, "rport": 9, "rhost": "127.0.0.1"}
     assert served.http.post(f"{vm}/adapters/0/ports/0/nio", json=nio).status_code == 201
     return vm

@@ -108,7 +108,7 @@ def test_a_vm_that_fails_to_be_created_keeps_no_number(tmp_path: Path) -> None:
         assert server.http.post(f"{project}/vpcs/vms", json=body).status_code == 409
         for _ in range(255):
             server.vm(project)
-        assert server.http.post(f"{project}/vpcs/vms", json={"name": "PC"}).status_code == 409
+        assert server.http.post(f"{project}/vpcs/vms", json={"name": "PC", "engine": "vpcs"}).status_code == 409
 
 
 def test_what_replaces_a_taken_id_is_none_that_a_vpcs_of_the_project_still_waits_for() -> None:

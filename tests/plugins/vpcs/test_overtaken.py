@@ -29,7 +29,7 @@ def test_an_overtaken_launch_is_made_again(tmp_path: Path, monkeypatch: pytest.M
     vpcs = [candidate for candidate in own() if candidate.name == "vpcs"]
     with serving(tmp_path, vpcs) as served:
         lport = int(free_range(10, socket.SOCK_DGRAM).split("-")[0])
-        vm = served.vm(served.project(), "vpcs")
+        vm = served.vm(served.project(), "vpcs", engine="vpcs")
         nio = {"type": "nio_udp", "lport": lport, "rport": 9, "rhost": "127.0.0.1"}
         assert served.http.post(f"{vm}/adapters/0/ports/0/nio", json=nio).status_code == 201
         assert served.http.post(f"{vm}/start").status_code == 204
