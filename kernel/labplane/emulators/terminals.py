@@ -132,7 +132,7 @@ class Terminals:
         return found
 
     async def status(self) -> dict[str, Any] | None:
-        """The keeper's figures: `runs` of VMs that go on, `rss` in bytes, `cpu` in seconds; None when no keeper is there.
+        """The keeper's figures: `runs` of VMs that go on, `rss` in bytes, `cpu` in seconds; None without a keeper.
 
         Raises OSError.
         """
