@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from bench.client import BenchError, encode
 from bench.effort import Effort
 from bench.lab import Lab, Machine
-from bench.servers import TOP, Server, labplane
+from bench.servers import RAW_UDP, TOP, Server, labplane
 from bench.table import Row
 
 BUILT_IN, PROGRAM = "builtin", "vpcs"
-PORTS = {"consoles": "10000-15999", "udp": "16000-32000"}
+PORTS = {"consoles": "10000-15999", "udp": "20000-32000"}
 MANY = 5
 CHATTY = "show\n" * 12  # a startup script that prints more than 4 KiB
 PINGS = 200
@@ -86,13 +86,12 @@ async def _pings(effort: Effort) -> list[Row]:
         lab = await Lab.of(server)
         pairs = {kind: await _pair(lab, kind) for kind in p50}
         stormed = (await _machines(lab, await lab.project(), BUILT_IN, 1, startup_script="ip 10.0.0.2/24\n"))[0]
-        far = await lab.udp_port()
-        await lab.connection.timed(lab.nio(stormed.path, stormed.lport, far), 201)
+        await lab.connection.timed(lab.nio(stormed.path, stormed.lport, RAW_UDP), 201)
         await lab.connection.call("POST", f"{stormed.path}/start", {}, 204)
         for _ in range(effort.rounds):
             for kind, (one, _) in pairs.items():
                 p50[kind].append(statistics.median(await _times(one)) * 1000)
-            command = [sys.executable, "-m", "bench.flood", "storm", str(far), str(stormed.lport), "4"]
+            command = [sys.executable, "-m", "bench.flood", "storm", str(RAW_UDP), str(stormed.lport), "4"]
             storm = await asyncio.create_subprocess_exec(*command, cwd=TOP, stdout=subprocess.PIPE)
             times = await _times(pairs[BUILT_IN][0])
             p99.append(statistics.quantiles(times, n=100, method="inclusive")[98])
