@@ -14,7 +14,7 @@ from labplane.consoles.screen import NoDoor, Screen
 from labplane.errors import Conflict, MethodNotAllowed, NotFound
 from labplane.machines import capturing, lifecycle
 from labplane.machines.capturing import can_capture
-from labplane.machines.changes import CHANGE, CHANGES, DEFAULT, LIVE, NULL, ONLY_STOPPED, RESTART, asked
+from labplane.machines.changes import CHANGE, CHANGES, DEFAULT, LIVE, NULL, ONLY_STOPPED, RESTART, SAVED_BY, asked
 from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.driver import CONSOLE_TYPES, ConsoleDriver, Driver, chooses_console
 from labplane.machines.kind import Kind
@@ -61,6 +61,8 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
             check(schema, f"{kind} {table} {name}")
             if (change := schema.get(CHANGE, RESTART)) not in CHANGES:
                 raise DriverError(f"{kind} {table} {name}: {CHANGE} is one of {', '.join(CHANGES)}, not {change!r}")
+            if not isinstance(line := schema.get(SAVED_BY, ""), str):
+                raise DriverError(f"{kind} {table} {name}: {SAVED_BY} is a line for its console, not {line!r}")
             if NULL in schema and (schema[NULL] != DEFAULT or "default" not in schema):
                 raise DriverError(f"{kind} {table} {name}: {NULL} can only be {DEFAULT!r}, and needs a default")
     if both := sorted(driver.properties.keys() & driver.accepts.keys()):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from labplane.machines.driver import Driver
 
 CHANGE = "x-change"
+SAVED_BY = "x-saved-by"
 LIVE, RESTART, ONLY_STOPPED = "live", "restart", "stopped"
 CHANGES = (LIVE, RESTART, ONLY_STOPPED)
 NULL = "x-null"

@@ -33,7 +33,8 @@ class Driver(ABC):
                 refuses another value while the VM runs. A text of the ``"format": "labplane-image"`` names an image:
                 the kernel refuses what can be none, and a start without its file; `VM.images` has the paths, and the
                 program may read them. With ``"x-null": "default"`` requests may have null for the
-                default.
+                default. ``"x-saved-by"`` is the line with which the machine itself writes this setting, when it is
+                typed at the console's prompt: "save", "write memory"; ``labplane save`` does so.
     accepts:    JSON Schema of each setting that only requests have, `properties` likewise; nobody keeps or shows it.
     required:   the names of the settings that a create request must have.
     readonly:   JSON Schema of each further member of a VM object, see `show`.

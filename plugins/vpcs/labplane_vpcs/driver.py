@@ -48,7 +48,7 @@ class VPCSDriver(ProcessDriver):
 
     kind = "vpcs"
     properties: ClassVar[Mapping[str, Schema]] = {
-        "startup_script": {"type": ["string", "null"]},
+        "startup_script": {"type": ["string", "null"], "x-saved-by": "save"},
         "engine": {"type": "string", "enum": [*ENGINES], "default": AUTO},
     }
     readonly: ClassVar[Mapping[str, Schema]] = {

@@ -157,6 +157,7 @@ def test_the_document_says_what_a_change_of_each_setting_needs(served: Served) -
     ("members", "words"),
     [
         ({"properties": {"x": {"x-change": "soon"}}}, "x-change is one of live, restart, stopped, not 'soon'"),
+        ({"properties": {"x": {"x-saved-by": True}}}, "x-saved-by is a line for its console, not True"),
         ({"properties": {"x": {"x-null": "default"}}}, "x-null can only be 'default', and needs a default"),
         ({"accepts": {"slots": {}}, "properties": {"slots": {}}}, "only accepts ['slots']"),
         ({"accepts": {"name": {}}}, "it is the kernel's own"),

@@ -1,8 +1,9 @@
 """The commands `save`, `export` and `import`."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,9 @@ from labplane_labs import ids
 from labplane_labs.commands.common import FAILED, At, common, complete_lab, read_lab, schema_of, the_file
 from labplane_labs.schema import startup_of
 
-SAVING = {"vpcs": "save"}  # the line with which a machine writes what it is now into its startup
+if TYPE_CHECKING:
+    from labplane_labs.labfile import LabFile, Node
+
 ARCHIVED = "labplane.json"
 
 
@@ -22,36 +25,35 @@ ARCHIVED = "labplane.json"
 def save(at: At, file: str | None, beside: bool) -> int:
     """Write what was configured at the consoles of a lab into the startup of its FILE, whose comments stay.
 
-    FILE is lab.yaml unless given. Exit codes: 0 done, 1 a node could not be saved, 2 the file is bad.
+    A setting that is no startup is written as itself, or beside FILE as NODE.SETTING. FILE is lab.yaml unless given.
+    Exit codes: 0 done, 1 a node could not be saved, 2 the file is bad.
     """
-    from ruamel.yaml.scalarstring import LiteralScalarString
-
     path = the_file(file)
     lab, schema = read_lab(at, path)
-    assert lab.document is not None  # noqa: S101 - it was read
     saved, failures = [], []
     with at.client() as client:
         for node in lab.nodes.values():
-            startup = startup_of(schema["$defs"][f"node.{node.kind}"]["properties"])
-            if startup is None:
-                continue
+            properties = schema["$defs"][f"node.{node.kind}"]["properties"]
+            lines = {name: rule["x-saved-by"] for name, rule in properties.items() if "x-saved-by" in rule}
+            startup = startup_of(properties)
             try:
-                text = _saved(client, lab.name, node.name, node.kind, startup)
+                if startup is not None and not lines:
+                    raise ClientError(None, f"a {node.kind} does not say how it saves what was configured.")
+                texts = _saved(client, lab.name, node, lines)
             except ClientError as error:
                 failures.append(f"{node.name}: {error.message}")
                 continue
-            if beside:
-                folder = path.with_name(f"{path.name}.startup")
-                folder.mkdir(exist_ok=True)
-                (folder / node.name).write_text(text)
-            elif text != node.settings.get(startup):
-                tree = lab.document.tree["nodes"]
-                if tree[node.name] is None:
-                    tree[node.name] = {}
-                tree[node.name].pop(startup, None)
-                tree[node.name]["startup"] = LiteralScalarString(text)
-            saved.append(node.name)
+            for name, text in texts.items():
+                if beside:
+                    folder = path.with_name(f"{path.name}.startup")
+                    folder.mkdir(exist_ok=True)
+                    (folder / (node.name if name == startup else f"{node.name}.{name}")).write_text(text)
+                elif text != (node.settings.get(name) or ""):
+                    _put(lab, node, name, "startup" if name == startup else name, text)
+            if lines:
+                saved.append(node.name)
     if not beside and saved:
+        assert lab.document is not None  # noqa: S101 - it was read
         draft = path.with_name(f".{path.name}.new")
         draft.write_text(lab.document.text())
         draft.replace(path)
@@ -65,17 +67,27 @@ def save(at: At, file: str | None, beside: bool) -> int:
     return FAILED if failures else 0
 
 
-def _saved(client: Client, lab: str, name: str, kind: str, startup: str) -> str:
-    """What the node would start with after it has saved itself."""
-    line = SAVING.get(kind)
-    if line is None:
-        raise ClientError(None, f"labplane does not know how a {kind} saves what it is.")
-    vm = client.vm(ids.project_id(lab), kind, ids.vm_id(lab, name))
-    answer = client.answer(vm, line)
-    if answer["ended_by"] != "prompt":
-        raise ClientError(None, f"{line!r} was not answered: {answer['output'][-200:]!r}")
-    shown = client.vm(vm.project_id, kind, vm.vm_id).properties[startup]
-    return "" if shown is None else str(shown).replace("\r", "")
+def _saved(client: Client, lab: str, node: "Node", lines: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings of a node that it writes itself, after it was told to; lines: with which it is told, by setting."""
+    vm = client.vm(ids.project_id(lab), node.kind, ids.vm_id(lab, node.name))
+    for line in dict.fromkeys(lines.values()):
+        answer = client.answer(vm, line)
+        if answer["ended_by"] != "prompt":
+            raise ClientError(None, f"{line!r} was not answered: {answer['output'][-200:]!r}")
+    shown = client.vm(vm.project_id, vm.kind, vm.vm_id).properties
+    return {name: str(shown[name] or "").replace("\r", "") for name in lines}
+
+
+def _put(lab: "LabFile", node: "Node", name: str, key: str, text: str) -> None:
+    """Put a setting of a node into the file's document, as `key`."""
+    from ruamel.yaml.scalarstring import LiteralScalarString
+
+    assert lab.document is not None  # noqa: S101 - it was read
+    tree = lab.document.tree["nodes"]
+    if tree[node.name] is None:
+        tree[node.name] = {}
+    tree[node.name].pop(name, None)
+    tree[node.name][key] = LiteralScalarString(text)
 
 
 @click.command("export")
