@@ -1,6 +1,7 @@
 """The fixture `lab` for pytest: a lab of a file, up for a module of tests and gone afterwards."""
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
             file = load(path, schema)
         except BadFile as error:
             pytest.fail(str(error), pytrace=False)
-        name = f"{file.name}.test-{os.getpid()}"
+        name = f"{file.name}.test-{secrets.token_hex(4)}"
         made = Lab(client, file, name)
 
         async def bring() -> list[str]:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -63,28 +62,21 @@ def ensure(url: str | None) -> tuple[str, bool]:
 @contextlib.contextmanager
 def temporary() -> Iterator[Temporary]:
     """A server of its own, with files and ports of its own, which ends with the block. Raises NoServer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="labplane-") as directory:
         command = [
             sys.executable,
             "-m",
             "labplane",
             "serve",
-            "--port",
-            str(port),
-            "--projects-dir",
-            directory,
+            *("--host", "127.0.0.1", "--port", "0", "--auth", "off", "--on-exit", "end"),
+            *("--projects-dir", directory),
             *_ranges(),
         ]
         log = Path(directory) / "server.log"
         with log.open("wb") as output:
             server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output, start_new_session=True)
         try:
-            _await(server, url, log)
-            yield Temporary(url, directory)
+            yield Temporary(_await(server, None, log), directory)
         finally:
             server.terminate()
             server.wait()
@@ -136,16 +128,38 @@ def _start(url: str) -> None:
             start_new_session=True,
             cwd=Path.home() if Path.home().is_dir() else os.sep,
         )
-    _note().write_text(json.dumps({"pid": server.pid, "created": psutil.Process(server.pid).create_time(), "url": url}))
     _await(server, url, log)
+    if server.poll() is None:  # else another command has started one at the same time, and noted it
+        created = psutil.Process(server.pid).create_time()
+        _note().write_text(json.dumps({"pid": server.pid, "created": created, "url": url}))
 
 
-def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _await(server: subprocess.Popen[bytes], url: str | None, log: Path) -> str:
+    """Where the server that was started answers. Raises NoServer, and the server has ended then.
+
+    url: where it is to listen; None for what the system gives it. When another one is quicker, it is as good.
+    """
     deadline = time.monotonic() + PATIENCE
-    while not answers(url):
-        if server.poll() is not None or time.monotonic() > deadline:
+    while True:
+        at = _listens(server.pid)
+        if at is not None and answers(url or at):
+            return url or at
+        ended = server.poll() is not None
+        if ended and url is not None and answers(url):
+            return url
+        if ended or time.monotonic() > deadline:
             server.terminate()
             server.wait()
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise NoServer(f"The server did not start: {' '.join(last) or 'it said nothing'} (its log is {log}).")
         time.sleep(0.02)
+
+
+def _listens(pid: int) -> str | None:
+    """The URL of the first socket at which a process listens; nobody else can have that one."""
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.Process(pid).net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN:
+                host, port = one.laddr
+                return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return None

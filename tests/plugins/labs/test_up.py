@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,9 +245,10 @@ def test_a_server_is_started_in_the_background_and_ended_with_the_last_lab(
 
     assert "`labplane up` starts one" in labplane("ps").stderr
     try:
-        done = labplane("up")
-        assert done.returncode == 0, done.stderr
-        assert "A server was started" in done.stderr
+        with ThreadPoolExecutor() as side_by_side:  # one of their servers finds the port taken
+            both = list(side_by_side.map(labplane, ["up", "up"]))
+        assert [done.returncode for done in both] == [0, 0], both
+        assert all("A server was started" in done.stderr for done in both)
         again = labplane("up")
         assert (again.returncode, again.stderr, again.stdout) == (0, "", "two is up, as it was before\n")
     finally:

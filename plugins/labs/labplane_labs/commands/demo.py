@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import os
+import secrets
 import signal
 import sys
 import time
@@ -75,7 +75,7 @@ async def _play(url: str, exits: bool, say: Say, *, switch: bool) -> int:
         say(f"\n$ cat demo.yaml\n{text}\n$ labplane up demo.yaml")
         async with (
             _talking(url, say) as client,
-            _lab(client, silent, lab, schema, f"{lab.name}-{os.getpid()}") as nodes,
+            _lab(client, silent, lab, schema, f"{lab.name}-{secrets.token_hex(4)}") as nodes,
         ):
             pcs = [vm for vm in nodes.values() if vm.kind == "vpcs"]
             say("\nThe PCs are those that labplane has built in: no other program runs them.")
