@@ -82,6 +82,7 @@ class _Bringing:
         self._vms: dict[str, VM] = {}
         self._names: dict[str, str] = {}  # of the nodes that are there, by their ids
         self._restart: set[str] = set()
+        self._started: list[VM] = []
 
     async def run(self, *, prune: bool, wait: bool) -> None:
         self.doing = "making the nodes"
@@ -106,7 +107,7 @@ class _Bringing:
             await self._each(wave, self._start)
         if wait:
             self.doing = "the wait for a prompt"
-            await self._each([vm for vm in self._vms.values() if vm.console is not None], self._ready)
+            await self._each([vm for vm in self._started if vm.console is not None], self._ready)
 
     async def _made_at_once(self) -> bool:
         """Have the server make a lab that is not there in one request; whether it did.
@@ -257,21 +258,21 @@ class _Bringing:
         elif vm.status != "started":
             await self._client.start(vm)
             self._did("started", vm.name)
+        self._started.append(vm)
 
     async def _ready(self, vm: VM) -> None:
+        """Wait until it is up, however long that takes: the deadline is the caller's."""
         if "ready" in vm.properties:
-            while not (await self._client.vm(self._project, vm.kind, vm.vm_id)).properties["ready"]:
-                await asyncio.sleep(0.2)  # what waits here is bounded by the deadline
+            while not (now := await self._client.vm(self._project, vm.kind, vm.vm_id)).properties["ready"]:
+                if now.status == "stopped":
+                    raise ClientError(409, "It has ended before it was up; its log says why: `labplane logs`.")
+                await asyncio.sleep(0.2)
             return
-        while True:
-            try:
-                await self._client.answer(vm, "", timeout=600)
-                return
-            except ClientError as error:
-                if "no prompt" in error.message:
-                    return
-                if error.status is not None:
-                    raise
+        try:
+            await self._client.answer(vm, "", timeout=600)
+        except ClientError as error:
+            if "no prompt" not in error.message:
+                raise
 
 
 def _shown(vm: VM, key: str) -> Any:
