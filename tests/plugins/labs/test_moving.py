@@ -27,6 +27,7 @@ links:
 V2: Any = {
     "name": "From GNS3",
     "revision": 9,
+    "auto_start": True,
     "topology": {
         "nodes": [
             {"node_id": "a", "name": "PC 1", "node_type": "vpcs", "properties": {}, "x": 10, "y": -5},
@@ -35,14 +36,25 @@ V2: Any = {
                 "node_id": "s",
                 "name": "Switch1",
                 "node_type": "ethernet_switch",
-                "properties": {"ports_mapping": [{"port_number": 0, "type": "access", "vlan": 7}]},
+                "properties": {
+                    "ports_mapping": [
+                        {"port_number": 0, "type": "access", "vlan": 7},
+                        {"port_number": 1, "type": "access", "vlan": 1},
+                        {"port_number": 2, "type": "dot1q", "vlan": 1},
+                        {"port_number": 3, "type": "dot1q", "vlan": 5},
+                        {"port_number": 11, "type": "qinq", "vlan": 1},
+                    ]
+                },
             },
+            {"node_id": "l", "name": "Host", "node_type": "linux", "properties": {"adapters": 2, "ram": 64, "mac": ""}},
             {"node_id": "r", "name": "R1", "node_type": "dynamips", "properties": {}},
         ],
         "links": [
             {"nodes": [{"node_id": "a", "adapter_number": 0, "port_number": 0}, {"node_id": "s", "port_number": 9}]},
             {"nodes": [{"node_id": "b"}, {"node_id": "s", "adapter_number": 0, "port_number": 1}]},
             {"nodes": [{"node_id": "r"}, {"node_id": "s", "port_number": 2}]},
+            {"nodes": [{"node_id": "l", "adapter_number": 5}, {"node_id": "s", "port_number": 3}], "suspend": True},
+            {"nodes": [{"node_id": "l", "adapter_number": 6}, {"node_id": "s", "port_number": 3}]},
         ],
         "drawings": [{"svg": "<svg/>"}],
     },
@@ -81,7 +93,12 @@ topology:
     pc1: {startup-config: pc1.cfg, image: alpine}
     sw: {kind: switch}
     r1: {kind: nokia_srlinux}
+    br: {kind: bridge}
+    host: {kind: linux, exec: ["ip addr add 10.0.0.2/24 dev eth1"], image: "alpine:3"}
   links:
+    - endpoints: ["host:eth1", "br:host-eth1"]
+    - {type: veth, endpoints: [{node: host, interface: eth6, mac: "02:00:00:00:00:01"}, {node: sw, interface: eth9}]}
+    - {type: host, endpoint: {node: host, interface: eth2}, host-interface: ens3}
     - endpoints: ["pc1:eth1", "sw:eth2"]
     - endpoints: ["r1:e1-1", "sw:eth3"]
 """
@@ -147,16 +164,22 @@ def test_a_project_of_gns3_2_is_taken_over_and_what_is_not_is_named(run: Run, tm
         "nodes": {
             "PC-1": {"kind": "vpcs", "startup": "ip 10.0.0.1/24\n", "position": [10, -5]},
             "PC2": {"kind": "vpcs", "startup": "ip 10.0.0.2/24"},
-            "Switch1": {"kind": "switch", "ports": 10},
+            "Switch1": {"kind": "switch", "ports": 10, "vlans": {"eth0": 7, "eth2": "trunk", "eth3": {"native": 5}}},
+            "Host": {"kind": "linux", "adapters": 6},
         },
-        "links": [["PC-1", "Switch1:0/9"], ["PC2", "Switch1:0/1"]],
+        "links": [["PC-1", "Switch1:0/9"], ["PC2", "Switch1:0/1"], ["Host:5/0", "Switch1:0/3"]],
     }
     assert done["left_out"] == [
         "the name 'PC 1', in place of which the node is called 'PC-1'",
         "the VLANs of Switch1: 1 of its ports are not plain ones",
+        "of the node Host: ram",
         "the node 'R1': there is no kind 'dynamips' here",
-        "a link of Switch1 to what is left out",
+        "a link of Switch1:0/2 to what is left out",
+        "of the link Host:5/0 -- Switch1:0/3: suspend",
+        "the link Host:6/0 -- Switch1:0/3: there is one at Switch1:0/3 already",
         "1 drawings of the canvas",
+        "the console ports, symbols and labels of the nodes",
+        "of the project: auto_start",
         "files in the archive: project-files/dynamips/r/config.cfg",
     ]
     run("up", "--wait", "gns3.yaml")
@@ -169,8 +192,12 @@ def test_a_topology_of_gns3_1_is_taken_over(run: Run, tmp_path: Path) -> None:
     (tmp_path / "project-files" / "vpcs" / "v1").mkdir(parents=True)
     (tmp_path / "project-files" / "vpcs" / "v1" / "startup.vpc").write_text("ip 10.0.0.1/24\n")
     done = run("import", "old.gns3")
-    assert done.stdout == "old.yaml: 2 nodes, 1 links\nleft out: 1 notes of the canvas\n"
-    assert "- [PC1, SW1:1]" in (tmp_path / "old.yaml").read_text()
+    assert done.stdout.splitlines() == [
+        "old.yaml: 2 nodes, 1 links",
+        "left out: 1 notes of the canvas",
+        "left out: the console ports, symbols and labels of the nodes",
+    ]
+    assert "- [PC1, SW1:0/1]" in (tmp_path / "old.yaml").read_text()
     run("up", "old.yaml")
 
 
@@ -178,11 +205,21 @@ def test_a_file_of_containerlab_is_taken_over_and_what_is_not_is_named(run: Run,
     (tmp_path / "lab.clab.yml").write_text(CLAB)
     (tmp_path / "pc1.cfg").write_text("ip 10.0.0.1/24\n")
     done = shown(run("import", "-o", "json", "lab.clab.yml", "clab.yaml"))
-    assert done["lab"]["links"] == [["pc1:0", "sw:1"]]
+    assert done["lab"]["links"] == [["host:1", "br"], ["host:6", "sw:8"], ["pc1:0", "sw:1"]]
+    assert done["lab"]["nodes"]["host"] == {
+        "kind": "linux",
+        "adapters": 7,
+        "startup": "ip addr add 10.0.0.2/24 dev eth1\n",
+    }
+    assert [done["lab"]["nodes"][name] for name in ("br", "sw")] == [{"kind": "switch"}, {"kind": "switch", "ports": 9}]
     assert done["lab"]["nodes"]["pc1"] == {"kind": "vpcs", "startup": "ip 10.0.0.1/24\n"}
     assert done["left_out"] == [
         "of the node pc1: image",
         "the node 'r1': there is no kind 'nokia_srlinux' here",
+        "of the node host: image",
+        "the name 'host-eth1' of a port of br; it is the lowest that is free",
+        "of the link host:eth6 -- sw:eth9: mac",
+        'a link: {"type": "host", "endpoint": {"node": "host", "interface": "eth2"}, "host-interface": "ens3"}',
         "the link r1:e1-1 -- sw:eth3, of whose ends one is left out",
         "of the file: mgmt",
     ]
@@ -195,6 +232,7 @@ def test_a_file_of_containerlab_is_taken_over_and_what_is_not_is_named(run: Run,
         ("lab.gns3", "{", "is no JSON"),
         ("lab.gns3", '{"topology": []}', "is no topology of GNS3"),
         ("lab.yaml", "name: a\nnodes: {}", "is neither a .gns3project"),
+        ("lab.clab.yml", "name: a\ntopology: {nodes: [a, b]}", "is no file of containerlab"),
     ],
 )
 def test_what_is_no_lab_of_another_program_is_refused(
@@ -203,6 +241,15 @@ def test_what_is_no_lab_of_another_program_is_refused(
     (tmp_path / name).write_text(content)
     assert words in run("import", name, "out.yaml", code=2).stderr
     assert not (tmp_path / "out.yaml").exists()
+
+
+def test_an_archive_that_is_damaged_is_refused(run: Run, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "lab.gns3project", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("project.gns3", json.dumps(V2))
+    data = bytearray((tmp_path / "lab.gns3project").read_bytes())
+    data[60:70] = b"\xff" * 10
+    (tmp_path / "lab.gns3project").write_bytes(data)
+    assert "cannot be unpacked" in run("import", "lab.gns3project", "out.yaml", code=2).stderr
 
 
 def test_a_startup_config_outside_the_folder_is_not_read(run: Run, tmp_path: Path) -> None:

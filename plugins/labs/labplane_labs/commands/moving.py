@@ -136,7 +136,7 @@ def import_(at: At, file: Path, lab: str | None) -> int:
     from labplane_labs.reading import Document
 
     schema = schema_of(at)
-    taken = take(file, schema["properties"]["defaults"]["properties"]["kind"]["enum"])
+    taken = take(file, schema)
     text = _written(taken.data)
     checked(Document(lab or str(file), text), schema)
     target = Path(lab or f"{taken.data['name']}.yaml")
