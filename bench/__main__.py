@@ -23,8 +23,7 @@ from bench.measure_growth import growth
 from bench.measure_guards import guards
 from bench.measure_idle import idle
 from bench.measure_labs import labs
-from bench.measure_requests import create, link, udp
-from bench.measure_requests import version as version_load
+from bench.measure_requests import create, link, udp, version as version_load
 from bench.measure_restart import restart
 from bench.measure_state import state
 from bench.measure_switch import switch

@@ -8,50 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labplane.api.pages import page_routes as page_routes
-    from labplane.api.route import Request as Request
-    from labplane.api.route import Route as Route
-    from labplane.emulators.confinement import Needs as Needs
-    from labplane.emulators.confinement import confine as confine
+    from labplane.api.route import Request as Request, Route as Route
+    from labplane.emulators.confinement import Needs as Needs, confine as confine
     from labplane.emulators.programs import find_program as find_program
-    from labplane.emulators.session import Running as Running
-    from labplane.emulators.session import Session as Session
-    from labplane.emulators.terminals import Process as Process
-    from labplane.emulators.terminals import Terminals as Terminals
-    from labplane.errors import BadRequest as BadRequest
-    from labplane.errors import Conflict as Conflict
-    from labplane.errors import Forbidden as Forbidden
-    from labplane.errors import LabError as LabError
-    from labplane.errors import NotFound as NotFound
-    from labplane.errors import TooLarge as TooLarge
-    from labplane.errors import Unavailable as Unavailable
-    from labplane.events import Event as Event
-    from labplane.events import Events as Events
-    from labplane.events import Subscription as Subscription
-    from labplane.machines.archive_part import ArchivePart as ArchivePart
-    from labplane.machines.archive_part import Arrival as Arrival
+    from labplane.emulators.session import Running as Running, Session as Session
+    from labplane.emulators.terminals import Process as Process, Terminals as Terminals
+    from labplane.errors import (
+        BadRequest as BadRequest,
+        Conflict as Conflict,
+        Forbidden as Forbidden,
+        LabError as LabError,
+        NotFound as NotFound,
+        TooLarge as TooLarge,
+        Unavailable as Unavailable,
+    )
+    from labplane.events import Event as Event, Events as Events, Subscription as Subscription
+    from labplane.machines.archive_part import ArchivePart as ArchivePart, Arrival as Arrival
     from labplane.machines.deleted_dirs import remove_tree as remove_tree
-    from labplane.machines.driver import ConsoleDriver as ConsoleDriver
-    from labplane.machines.driver import Driver as Driver
-    from labplane.machines.engine_driver import EngineDriver as EngineDriver
-    from labplane.machines.engine_driver import recover_in_engine as recover_in_engine
-    from labplane.machines.engine_driver import run_in_engine as run_in_engine
+    from labplane.machines.driver import ConsoleDriver as ConsoleDriver, Driver as Driver
+    from labplane.machines.engine_driver import (
+        EngineDriver as EngineDriver,
+        recover_in_engine as recover_in_engine,
+        run_in_engine as run_in_engine,
+    )
     from labplane.machines.lab import Lab as Lab
-    from labplane.machines.lifecycle import plug as plug
-    from labplane.machines.lifecycle import unplug as unplug
+    from labplane.machines.lifecycle import plug as plug, unplug as unplug
     from labplane.machines.ports import VMPort as VMPort
     from labplane.machines.process_driver import ProcessDriver as ProcessDriver
     from labplane.machines.tools import run_tool as run_tool
     from labplane.machines.udp_ends import open_udp as open_udp
     from labplane.machines.vm import VM as VM
     from labplane.machines.vms import VMs as VMs
-    from labplane.measures import Measured as Measured
-    from labplane.measures import Measures as Measures
-    from labplane.net.nios import NIO_TAP as NIO_TAP
-    from labplane.net.nios import NIO_UDP as NIO_UDP
+    from labplane.measures import Measured as Measured, Measures as Measures
+    from labplane.net.nios import NIO_TAP as NIO_TAP, NIO_UDP as NIO_UDP
     from labplane.net.ports import PortPool as PortPool
     from labplane.net.rhost import resolve_rhost as resolve_rhost
-    from labplane.plugins.contract import Plugin as Plugin
-    from labplane.plugins.contract import hook as hook
+    from labplane.plugins.contract import Plugin as Plugin, hook as hook
     from labplane.state.store import Store as Store
     from labplane.validation.schemas import Schema as Schema
 

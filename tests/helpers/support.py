@@ -4,11 +4,13 @@ from typing import Any
 
 import httpx2
 
-from labplane.testing.server import DEADLINE as DEADLINE
-from labplane.testing.server import Server as AnyServer
-from labplane.testing.server import free_range as free_range
-from labplane.testing.server import port_is_free as port_is_free
-from labplane.testing.server import until as until
+from labplane.testing.server import (
+    DEADLINE as DEADLINE,
+    Server as AnyServer,
+    free_range as free_range,
+    port_is_free as port_is_free,
+    until as until,
+)
 from labplane.testing.viewer import Viewer as Viewer
 
 PROGRAM = "vpcs"  # the engine of VPCS that is a program of the host, a process for each VM

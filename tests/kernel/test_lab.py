@@ -11,8 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from inprocess import PROJECTS, offering, own, serving, settings
-from labplane import VM, Conflict, Driver, Plugin, Route, hook
-from labplane import kernel as room
+from labplane import VM, Conflict, Driver, Plugin, Route, hook, kernel as room
 from labplane.kernel import Kernel
 from labplane.machines import lifecycle
 from labplane.plugins.loading import Candidate

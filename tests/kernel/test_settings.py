@@ -5,8 +5,7 @@ from typing import Any
 
 import platformdirs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane.server.configuration import read, variables
 from labplane.settings import SETTINGS, Settings, SettingsError

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from labplane.testing.published import Published
 from labplane.testing.values import fitting, objects, odd_objects, sample, unfitting

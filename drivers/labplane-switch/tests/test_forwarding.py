@@ -1,8 +1,7 @@
 """Where frames go: learning, ageing, moving, flooding. The clock is the test's."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from labplane_switch.forwarding import MacTable, egress, is_group

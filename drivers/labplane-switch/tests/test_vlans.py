@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from far_end import BROADCAST, PC, TYPE, A, B, C, counters, do, join
 from labplane_switch.vlans import ALL, TAG, Vlans

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from starlette.routing import BaseRoute, Match, compile_path
-from starlette.routing import Route as StarletteRoute
+from starlette.routing import BaseRoute, Match, Route as StarletteRoute, compile_path
 from starlette.types import Scope
 
 from labplane.api.requests import CompiledRoute, Directory, Resource

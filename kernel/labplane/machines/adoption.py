@@ -84,7 +84,7 @@ class Adoption:
     async def _recover(self, vm: VM) -> None:
         if hasattr(vm.driver, "recover"):
             try:
-                make_way(vm)
+                await make_way(vm)
                 for lport in [number for number in vm.lab.udp.of(vm) if not vm.lab.udp.is_free_on_host(number)]:
                     vm.lent.add(lport)  # to what runs it without a server
                     vm.lab.udp.lend(lport)

@@ -158,7 +158,7 @@ async def start(vm: VM) -> None:
     try:
         with vm.deed("start"):
             await check_start(vm)
-            make_way(vm)
+            await make_way(vm)
             await vm.supervised(vm.driver.start(vm))
     except BaseException:
         if vm.session is not None and vm.session.alive:
@@ -169,12 +169,12 @@ async def start(vm: VM) -> None:
     _started(vm)
 
 
-def make_way(vm: VM) -> None:
+async def make_way(vm: VM) -> None:
     """Let go of the ports that the driver of `vm` is about to bind itself."""
     if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
         vm.lab.consoles.lend(console)
     if not isinstance(vm.driver, ProcessDriver):  # which lets go of them when it starts the program
-        hand_over(vm)
+        await hand_over(vm)
 
 
 async def stop(vm: VM) -> None:
@@ -193,7 +193,7 @@ async def reload(vm: VM) -> None:
         with _ending(vm), vm.deed("reload"):
             await check_start(vm)
             if not ran:
-                make_way(vm)
+                await make_way(vm)
             vm.ready = False
             await _ended_in_time(vm, vm.driver.reload(vm))  # type: ignore[attr-defined]  # a route only when it is defined
             vm.status = STOPPED
@@ -269,7 +269,7 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
         async with records.changed(vm, *also, nios={**vm.nios, port: nio}):
             if vm.status != STOPPED and hasattr(driver, "connect"):
                 if lport is not None and fresh:
-                    hand_over(vm, lport)
+                    await hand_over(vm, lport)
                 await vm.supervised(driver.connect(vm, port, nio))
     except BaseException:
         if lport is not None and fresh:

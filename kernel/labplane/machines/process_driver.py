@@ -107,7 +107,7 @@ class ProcessDriver(ConsoleDriver):
         if self.confined:
             own = self.needs(vm)
             needs = confinement_of(self.lab, replace(own, reads=(*own.reads, *vm.images())))
-        hand_over(vm)
+        await hand_over(vm)
         files = list(await self.files(vm))
         try:
             if self.lab.user is not None:

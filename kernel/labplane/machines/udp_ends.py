@@ -1,9 +1,12 @@
 """The near ends of UDP links: the `lport`s of a VM, held on the host, lent to its program, or opened for its driver."""
 
+import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -45,7 +48,7 @@ def takes_rport(vm: "VM", nio: NIO, address: str) -> bool:
     return nio["rport"] in vm.lab.udp and vm.lab.udp.owner(nio["rport"]) is None and _is_here(address)
 
 
-def hand_over(vm: "VM", *lports: int) -> None:
+async def hand_over(vm: "VM", *lports: int) -> None:
     """Let go of these `lport`s of `vm`, or of all, so that its program can bind them; `take_back` ends that.
 
     Raises Conflict when another program has one of them.
@@ -55,8 +58,21 @@ def hand_over(vm: "VM", *lports: int) -> None:
         vm.lent.add(number)
         vm.lab.udp.lend(number)
     for number in numbers:
-        if not vm.lab.udp.is_free_on_host(number):
+        if not await _comes_true(partial(vm.lab.udp.is_free_on_host, number)):
             raise in_use(vm, number)
+
+
+async def _comes_true(what: Callable[[], bool]) -> bool:
+    """Whether this is true, now or in a tenth of a second.
+
+    A child of the server has copies of its sockets until it executes its program, that of a port just let go of among
+    them. Where processors are short that takes a while.
+    """
+    for _ in range(20):
+        if what():
+            return True
+        await asyncio.sleep(0.005)
+    return what()
 
 
 def take_back(vm: "VM") -> None:
@@ -96,7 +112,7 @@ async def open_udp(vm: "VM", nio: NIO, *, instead_of: socket.socket | None = Non
         end.setblocking(False)
         _share(sharing, True)
         vm.lent.add(lport)
-        if not vm.lab.udp.bind(end, near, lport):
+        if not await _comes_true(partial(vm.lab.udp.bind, end, near, lport)):
             raise in_use(vm, lport)
         end.connect((rhost, nio["rport"]))
     except BaseException as error:

@@ -4,9 +4,7 @@ from labplane.kernel import Kernel
 from labplane.plugins.files import available
 from labplane.plugins.loading import PluginError
 from labplane.server.app import make_app
-from labplane.server.configuration import ENVIRONMENT_PREFIX
-from labplane.server.configuration import read as read_settings
-from labplane.server.configuration import variables as settings_variables
+from labplane.server.configuration import ENVIRONMENT_PREFIX, read as read_settings, variables as settings_variables
 from labplane.server.exposure import Exposed
 from labplane.server.logs import set_up_logging
 from labplane.server.serving import serve

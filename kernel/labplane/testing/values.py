@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
 
-from hypothesis import HealthCheck, find, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, find, settings, strategies as st
 
 from labplane.testing.judging import Schema
 from labplane.testing.published import Published

@@ -22,11 +22,11 @@ from labplane.server import (
     Settings,
     SettingsError,
     ensure_utf8,
+    read_settings as read_labplane_settings,
     serve,
     set_up_logging,
     settings_variables,
 )
-from labplane.server import read_settings as read_labplane_settings
 from labplane_gns3.ini import Ini
 
 log = logging.getLogger("labplane.gns3_server")

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from labplane.consoles import console as module
-from labplane.consoles import telnet
+from labplane.consoles import console as module, telnet
 from line import until
 from screen import Screen, nowhere
 from telnet_console import TelnetConsole

@@ -1,7 +1,6 @@
 """What a viewer types means the same in whatever pieces it comes, at both doors."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane.consoles.keyboard import Keyboard
 

@@ -4,8 +4,7 @@ import asyncio
 import tracemalloc
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane.consoles.console import Console
 from labplane.consoles.telnet import SLICE, Telnet

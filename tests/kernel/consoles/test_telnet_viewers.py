@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from labplane.consoles import listener
-from labplane.consoles import telnet as module
+from labplane.consoles import listener, telnet as module
 from labplane.consoles.telnet import BACKLOG, FAREWELL, Telnet
 from line import OFFER, Line, until
 from telnet_console import TelnetConsole

@@ -3,8 +3,7 @@
 import asyncio
 import json
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane.consoles.console import TAIL, Console
 from labplane.consoles.websocket import BACKLOG, SocketViewer

@@ -14,6 +14,7 @@ from inprocess import settings
 from labplane import VM, BadRequest, Conflict, Driver, Plugin, hook, open_udp
 from labplane.kernel import Kernel
 from labplane.machines.kind import Kind
+from labplane.machines.udp_ends import hand_over
 from labplane.plugins.loading import Candidate
 from labplane.reports import Report
 from support import port_is_free
@@ -107,6 +108,25 @@ def test_a_port_that_a_stranger_has_is_a_conflict_even_when_he_would_share(vm: V
         assert f"The UDP port {lport} of still 'S'" in refused(vm, nio(lport, 9))
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         assert "in use by another program" in refused(vm, nio(lport, 9))
+
+
+def test_a_port_that_a_child_of_the_server_has_for_a_moment_is_waited_for(vm: VM) -> None:
+    """A child that has not executed its program yet has copies of the sockets that held ports."""
+
+    async def play() -> None:
+        lport = vm.lab.udp.lease(vm)
+        vm.nios[0, 0] = nio(lport, 9)
+        copy = vm.lab.udp._placeholders[lport].dup()
+        asyncio.get_running_loop().call_later(0.02, copy.close)
+        await hand_over(vm)
+        assert copy.fileno() == -1
+        with far_end() as other:
+            busy = other.getsockname()[1]
+            asyncio.get_running_loop().call_later(0.02, other.close)
+            with await open_udp(vm, nio(busy, 9)) as end:
+                assert end.getsockname()[1] == busy
+
+    asyncio.run(play())
 
 
 def test_a_far_end_that_is_no_host_opens_nothing(vm: VM) -> None:

@@ -5,8 +5,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane import BadRequest, Conflict, resolve_rhost
 from labplane.net import rhost

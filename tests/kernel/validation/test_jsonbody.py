@@ -5,8 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from labplane import BadRequest
 from labplane.validation.jsonbody import MAX_DEPTH, parse

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane.net.nios import NIO_TAP, NIO_UDP, nio_schema
 from labplane.validation.named import NAMED

@@ -6,8 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane import Forbidden, LabError
 from labplane_files.paths import Draft, contained, files_below, open_file

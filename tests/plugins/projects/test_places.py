@@ -3,8 +3,7 @@
 from pathlib import Path
 from timeit import timeit
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from labplane_projects.places import Places
 
