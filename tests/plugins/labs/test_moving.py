@@ -132,6 +132,27 @@ def test_what_was_configured_is_saved_beside_the_file(run: Run, file: Path) -> N
     assert "10.0.0.7" in (file.parent / "lab.yaml.startup" / "pc1").read_text()
 
 
+def test_the_configuration_of_frr_is_saved_under_its_own_name(run: Run, tmp_path: Path) -> None:
+    """A node without FRR has nothing to save, and no complaint."""
+    file = tmp_path / "lab.yaml"
+    file.write_text(
+        "name: routed\ndefaults: {kind: linux, adapters: 1}\nnodes:\n"
+        "  r1:  # a router\n    frr_conf: hostname r1\n  host: {startup: ip link set lo up}\nlinks:\n  - [r1, host]\n"
+    )
+    run("up", "--wait")
+    run("exec", "r1", "vtysh -c 'configure terminal' -c 'ip route 192.0.2.0/24 blackhole'")
+    assert run("save").stdout == "saved r1, host\n"
+    text = file.read_text()
+    assert "\n      ip route 192.0.2.0/24 blackhole\n" in text
+    assert "# a router" in text
+    assert "  host: {startup: ip link set lo up}\n" in text
+    assert "startup:" not in text.partition("host:")[0]
+    assert shown(run("up", "-o", "json"))[0]["steps"] == []
+    run("save", "--beside")
+    assert "blackhole" in (tmp_path / "lab.yaml.startup" / "r1.frr_conf").read_text()
+    assert not (tmp_path / "lab.yaml.startup" / "host.frr_conf").exists()
+
+
 def test_a_node_that_does_not_run_is_not_saved(run: Run, file: Path, client: Client) -> None:
     """Exit code 1; and the file stays as it was there."""
     pc1 = next(vm for vm in client.vms(client.projects()[0], "vpcs") if vm.name == "pc1")

@@ -75,7 +75,7 @@ def _saved(client: Client, lab: str, node: "Node", lines: Mapping[str, str]) -> 
         if answer["ended_by"] != "prompt":
             raise ClientError(None, f"{line!r} was not answered: {answer['output'][-200:]!r}")
     shown = client.vm(vm.project_id, vm.kind, vm.vm_id).properties
-    return {name: str(shown[name] or "").replace("\r", "") for name in lines}
+    return {name: str(shown[name] or "").replace("\r", "") for name in lines if shown[name] or node.settings.get(name)}
 
 
 def _put(lab: "LabFile", node: "Node", name: str, key: str, text: str) -> None:
