@@ -52,6 +52,7 @@ def test_there_are_examples_and_the_readme_s_is_one_of_them() -> None:
     names = {path.stem for path in EXAMPLES}
     assert len(names) >= 8
     assert {"two-pcs", *WITH_A_TASK} <= names
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", (TREE / "docs" / "labs.md").read_text(), re.M)) >= names
 
 
 def test_the_commands_of_the_readme_do_what_it_says(server: Server) -> None:
