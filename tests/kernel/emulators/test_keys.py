@@ -139,3 +139,16 @@ def test_the_terminal_of_a_program_that_asks_for_nothing_acts_on_nothing(termina
     modes = termios.tcgetattr(terminal)
     assert [modes[6][index] for index in KEYS.values()] == [b"\0"] * len(KEYS)
     assert modes[0] == termios.ICRNL
+
+
+def test_a_raw_terminal_adds_nothing_to_lines_also_when_its_program_has_output_processed(
+    tmp_path: Path, run: Callable[[Any], Any]
+) -> None:
+    """As QEMU does with its standard output."""
+
+    async def main() -> None:
+        async with child(tmp_path, SH, "-c", r"stty opost; printf 'one\r\ntwo\r\n'; exec cat", raw=True) as one:
+            await one.until(b"two\r\n")
+            assert one.output == b"one\r\ntwo\r\n"
+
+    run(main())
