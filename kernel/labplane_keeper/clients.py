@@ -12,7 +12,7 @@ from typing import Any
 from labplane_keeper.runs import Run
 
 HEAD = struct.Struct("!II")  # how long the JSON and the bytes behind it are
-MOST_JSON, MOST_DATA, MOST_DESCRIPTORS = 1024 * 1024, 64 * 1024, 32
+MOST_JSON, MOST_DATA, MOST_DESCRIPTORS = 1024 * 1024, 64 * 1024, 128
 READ = 64 * 1024
 
 Frame = tuple[dict[str, Any], bytes, list[int]]

@@ -94,6 +94,16 @@ def test_a_process_finds_a_small_environment_or_exactly_the_one_given(
     assert environment(environment={"A": "b"}) == {"A", "LABPLANE_RUN"}
 
 
+def test_a_process_is_handed_a_hundred_descriptors(tmp_path: Path, run: Callable[[Any], Any]) -> None:
+    """As many as an emulator has that has one for each of its many network cards."""
+    handed = os.open(tmp_path, os.O_RDONLY)
+    try:
+        found = said(tmp_path, run, "ls /proc/$$/fd | wc -l", inherit=dict.fromkeys(range(3, 103), handed))
+    finally:
+        os.close(handed)
+    assert int(found[-1]) >= 103
+
+
 def test_a_process_inherits_nothing_but_its_terminal_and_no_blocked_signal(
     tmp_path: Path, run: Callable[[Any], Any]
 ) -> None:
