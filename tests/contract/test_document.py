@@ -22,7 +22,7 @@ HOW = ["--generation-deterministic", "--max-examples=15"] if EXAMPLES is None el
 CHECKS = ["--checks=all", "--exclude-checks=ensure_resource_availability"]
 
 CONFIG = """
-disabled = ["linux", "nat"] # whose nodes would be started for real, by the hundred
+disabled = ["linux", "nat", "qemu"] # whose nodes would be started for real, by the hundred
 
 # Here it costs nothing to start a VPCS.
 [plugins.vpcs]

@@ -35,8 +35,8 @@ exec setsid cttyhack sh
 def images(folder: Path) -> Path:
     """A directory of images in `folder`, as the plugin images has it: ipxe.lkrn, vmlinuz and initrd of kind qemu.
 
-    The kernel's command line says what the Linux does: eth0=10.0.0.1/24 gives it an address. It routes, has a shell at its
-    serial line with the prompt "guest# ", and shuts down when its power button is pressed.
+    The kernel's command line says what the Linux does: eth0=10.0.0.1/24 gives it an address. It routes, has a shell at
+    its serial line with the prompt "guest# ", and shuts down when its power button is pressed.
     """
     kernels = list((GUESTS / "boot").glob("vmlinuz-*"))
     if not (IPXE.exists() and BUSYBOX.exists() and kernels):

@@ -41,7 +41,8 @@ HARMLESS = {
 }
 IGNORED = frozenset({"-nographic", "-no-kvm", "-enable-kvm"})  # which the driver does by itself
 
-_line = r"^[^\x00-\x1f\x7f]*$"
+_end = r"$(?!\n)"  # Python's $ would let a newline follow
+_line = rf"^[^\x00-\x1f\x7f]*{_end}"
 
 
 def _property(schema: Schema, default: Any, change: str = "restart") -> Schema:
@@ -57,7 +58,7 @@ PROPERTIES: Mapping[str, Schema] = {
     "qemu_path": _property(
         {
             "type": "string",
-            "pattern": r"^$|^([^\x00]*/)?qemu(-kvm|-system-[a-z0-9_]+)?$",
+            "pattern": rf"^(([^\x00-\x1f]*/)?qemu(-kvm|-system-[a-z0-9_]+)?)?{_end}",
             "maxLength": LONGEST_LINE,
             "description": "the name of the program, which is looked up on the server's PATH; "
             "directories before it do not count",
@@ -77,14 +78,14 @@ PROPERTIES: Mapping[str, Schema] = {
     "adapter_type": _property(
         {
             "type": "string",
-            "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            "pattern": rf"^[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}{_end}",
             "description": "QEMU's name of a network card: e1000, virtio-net-pci, rtl8139, vmxnet3",
         },
         "e1000",
     ),
     "mac_address": {
         "type": ["string", "null"],
-        "pattern": r"^$|^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$",
+        "pattern": rf"^(([0-9a-fA-F]{{2}}:){{5}}[0-9a-fA-F]{{2}})?{_end}",
         "description": "of the first adapter; each further one has the next. By default unique ones",
     },
     **{f"{disk}_disk_image": _image(f"the image of the disk {disk}") for disk in DISKS},

@@ -35,8 +35,8 @@ KEYS = {
 def modes(keys: frozenset[str] | None) -> list[Any]:
     """The modes of a terminal that acts on `keys` alone, as tcsetattr takes them, in JSON types. See `act_only_on`.
 
-    With None it is raw: it passes on whatever comes, both ways, and echoes nothing; also when the program has its output
-    processed, as QEMU does, since nothing is left to be done then.
+    With None it is raw: it passes on whatever comes, both ways, and echoes nothing; also when the program has its
+    output processed, as QEMU does, since nothing is left to be done then.
     """
     master, slave = os.openpty()
     try:
