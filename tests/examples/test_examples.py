@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from guests import IPXE, require_guests
 from labplane.cli import main
 from support import Server, running
 
@@ -20,7 +21,10 @@ WITH_A_TASK = {"broken", "classroom"}  # their tests pass when the task is done
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("examples") / "projects") as server:
+    folder = tmp_path_factory.mktemp("examples")
+    config = folder / "labplane.toml"
+    config.write_text(f"[plugins.images]\ndir = '{folder / 'images'}'\n")
+    with running(folder / "projects", "--config", str(config)) as server:
         yield server
         assert server.children() == []
 
@@ -36,6 +40,9 @@ def lab(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Itera
     """A copy of an example that is up."""
     file = tmp_path / "lab.yaml"
     file.write_text(request.param.read_text())
+    if "ipxe.lkrn" in file.read_text():
+        require_guests()
+        assert server.http.post("/v1/qemu/vms/ipxe.lkrn", content=IPXE.read_bytes()).status_code == 204
     done = run(server, "up", file, "--wait", "--timeout", "120")
     assert done.exit_code == 0, done.output
     yield file

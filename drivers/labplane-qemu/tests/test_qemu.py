@@ -197,6 +197,28 @@ def test_a_guest_that_does_not_shut_down_is_ended(tmp_path: Path, settings: Path
         assert "did not shut down within 1 s" in server.log
 
 
+def test_kvm_is_used_only_if_a_guest_boots_with_it(
+    server: Server, project: str, tmp_path: Path, settings: Path
+) -> None:
+    works = "x86_64" in ask(server, "GET", "/v1/qemu/capabilities", 200)["kvm"]
+    vm = machine(server, project)
+    ask(server, "POST", f"{vm}/start", 204)
+    assert ("-accel kvm" in server.http.get(vm).json()["command_line"]) is works
+    with ExitStack() as stack:
+        console(server, vm, stack).until(b"iPXE> ", UP_WITHIN)
+    config = tmp_path / "labplane.toml"
+    config.write_text(settings.read_text() + "[plugins.qemu]\nkvm = 'require'\n")
+    with running(tmp_path / "projects", "--config", str(config)) as strict:
+        vm = machine(strict, strict.project())
+        reply = strict.http.post(f"{vm}/start")
+        if not works:
+            assert reply.status_code == 409
+            assert "requires" in reply.json()["message"]
+            vm = machine(strict, strict.project(), options="-no-kvm")
+            reply = strict.http.post(f"{vm}/start")
+        assert reply.status_code == 204
+
+
 def test_its_screen_is_seen_by_vnc(server: Server, project: str) -> None:
     vm = machine(server, project, console_type="vnc")
     ask(server, "POST", f"{vm}/start", 204)
