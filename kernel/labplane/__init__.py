@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from labplane.machines.lab import Lab as Lab
     from labplane.machines.lifecycle import plug as plug, unplug as unplug
     from labplane.machines.ports import VMPort as VMPort
-    from labplane.machines.process_driver import ProcessDriver as ProcessDriver
-    from labplane.machines.tools import run_tool as run_tool
     from labplane.machines.udp_ends import open_udp as open_udp
     from labplane.machines.vm import VM as VM
     from labplane.machines.vms import VMs as VMs
@@ -44,6 +42,9 @@ if TYPE_CHECKING:
     from labplane.net.ports import PortPool as PortPool
     from labplane.net.rhost import resolve_rhost as resolve_rhost
     from labplane.plugins.contract import Plugin as Plugin, hook as hook
+    from labplane.programs.companions import Companion as Companion
+    from labplane.programs.process_driver import ProcessDriver as ProcessDriver
+    from labplane.programs.tools import run_tool as run_tool
     from labplane.state.store import Store as Store
     from labplane.validation.schemas import Schema as Schema
 
@@ -57,14 +58,15 @@ _HOMES = {
     "errors": ("BadRequest", "Conflict", "Forbidden", "LabError", "NotFound", "TooLarge", "Unavailable"),
     "events": ("Event", "Events", "Subscription"),
     "machines.archive_part": ("ArchivePart", "Arrival"),
+    "programs.companions": ("Companion",),
     "machines.deleted_dirs": ("remove_tree",),
     "machines.driver": ("ConsoleDriver", "Driver"),
     "machines.engine_driver": ("EngineDriver", "recover_in_engine", "run_in_engine"),
     "machines.lab": ("Lab",),
     "machines.lifecycle": ("plug", "unplug"),
     "machines.ports": ("VMPort",),
-    "machines.process_driver": ("ProcessDriver",),
-    "machines.tools": ("run_tool",),
+    "programs.process_driver": ("ProcessDriver",),
+    "programs.tools": ("run_tool",),
     "machines.udp_ends": ("open_udp",),
     "machines.vm": ("VM",),
     "machines.vms": ("VMs",),

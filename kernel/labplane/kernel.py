@@ -17,13 +17,13 @@ from labplane.api.table import RouteTable
 from labplane.api.vm_routes import check_driver, vm_routes, vm_schemas
 from labplane.errors import BadRequest, Conflict, LabError, NotFound
 from labplane.machines import restoring
-from labplane.machines.adoption import Adoption
 from labplane.machines.driver import Driver
 from labplane.machines.kind import Kind
 from labplane.machines.lab import Lab, Waited
-from labplane.machines.process_driver import ProcessDriver
 from labplane.machines.vm import STOPPED, VM
 from labplane.plugins.loading import OWN_DISTRIBUTION, Candidate, PluginError, Plugins
+from labplane.programs.adoption import Adoption
+from labplane.programs.process_driver import ProcessDriver
 from labplane.reports import Report
 from labplane.settings import Settings, SettingsError
 from labplane.state.store import Store

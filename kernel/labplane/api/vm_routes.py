@@ -1,7 +1,8 @@
 """The routes and schemas that the kernel makes for each kind of VM."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ ACTIONS: Mapping[str, Callable[[VM], Coroutine[Any, Any, None]]] = {
     "resume": lifecycle.resume,
 }
 
+WORD = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED = frozenset({"name", "vm_id", "console", "project_id", "status", "vm_directory"})
 ASYNC_METHODS = (
     *("check", "configure", "restore", "link", "show", "removed", "connect", "disconnect"),
@@ -65,6 +67,9 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
                 raise DriverError(f"{kind} {table} {name}: {SAVED_BY} is a line for its console, not {line!r}")
             if NULL in schema and (schema[NULL] != DEFAULT or "default" not in schema):
                 raise DriverError(f"{kind} {table} {name}: {NULL} can only be {DEFAULT!r}, and needs a default")
+    for name in further_consoles(driver):
+        if not WORD.fullmatch(name) or name == kind:
+            raise DriverError(f"{kind}: the console {name!r} must be called by another lower-case word")
     if both := sorted(driver.properties.keys() & driver.accepts.keys()):
         raise DriverError(f"{kind} keeps and only accepts {both}; name each in one of properties and accepts")
     if unknown := sorted(set(driver.required) - driver.properties.keys() - driver.accepts.keys()):
@@ -76,6 +81,11 @@ def check_driver(driver: Driver, taken: Mapping[str, Kind]) -> None:
     for name in PLAIN_METHODS:
         if inspect.iscoroutinefunction(getattr(driver, name)):
             raise DriverError(f"{kind}: {name} must be a plain method, not an async one")
+
+
+def further_consoles(driver: Driver) -> Sequence[str]:
+    """The names of the consoles that its VMs have besides their console."""
+    return driver.consoles if isinstance(driver, ConsoleDriver) else ()
 
 
 def actions_of(driver: Driver) -> list[str]:
@@ -136,7 +146,9 @@ def more_members(driver: Driver) -> Mapping[str, Schema]:
     ready: Mapping[str, Schema] = {"ready": {"type": "boolean"}} if driver.boots else {}
     captures: Schema = {"type": "array", "items": ref("CaptureAtPort")}
     screens: Mapping[str, Schema] = {"console_type": {"enum": list(CONSOLE_TYPES)}} if chooses_console(driver) else {}
-    return {**ready, **screens, **({"captures": captures} if can_capture(driver) else {})}
+    ports = {name: ref("PortNumber") for name in further_consoles(driver)}
+    further: Mapping[str, Schema] = {"consoles": {"type": "object", "properties": ports}} if ports else {}
+    return {**ready, **screens, **further, **({"captures": captures} if can_capture(driver) else {})}
 
 
 def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
@@ -182,6 +194,17 @@ def vm_routes(lab: Lab, kind: Kind, deleted: DeletedDirs) -> list[Route]:
     ]
     if driver.console:
         routes.append(route(WEBSOCKET, f"{vm}/console", _view, "View the console of", status=101, refusals=(409,)))
+    if further := further_consoles(driver):
+        routes.append(
+            route(
+                WEBSOCKET,
+                f"{vm}/consoles/{{console_name}}",
+                _view_further,
+                f"View {' or '.join(further)}, a further console of",
+                status=101,
+                refusals=(404, 409),
+            )
+        )
     if can_capture(driver):
         port = vm + "/adapters/{adapter:int}/ports/{port:int}"
         begins = {"body": ref("Capture"), "reply": ref("CaptureFile"), "refusals": (400, 409)}
@@ -230,6 +253,16 @@ async def _view(request: Request, websocket: WebSocket) -> None:
         raise Conflict(f"{vm} has no console that could be seen: its console_type is none.")
     else:
         await console_socket.view(session.console, websocket)
+
+
+async def _view_further(request: Request, websocket: WebSocket) -> None:
+    vm, name = _vm(request), request.path["console_name"]
+    if name not in vm.consoles:
+        raise NotFound(f"{vm} has no console {name!r}; it has {', '.join(vm.consoles)}.")
+    found = [] if vm.session is None else [one for one in vm.session.companions if one.name == name and one.alive]
+    if not found:
+        raise Conflict(f"There is nobody at the console {name} of {vm}; start it first.")
+    await console_socket.view(found[0].console, websocket)
 
 
 async def _act(action: str, request: Request) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from labplane.machines import driver, process_driver
+from labplane.machines import driver
+from labplane.programs import process_driver
 
 if TYPE_CHECKING:
     from labplane.kernel import Kernel

@@ -1,5 +1,6 @@
 """One run of a machine that has a console: what runs, its console and its log together."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -44,10 +45,13 @@ class Running(Protocol):
 class Session:
     """One run of a machine, from the opening of its console to its end.
 
+    name:       of the companion that it is the session of; empty for that of a VM itself.
     running:    the program or machine behind the console; None until it was started.
     process:    the same if it is a program on a terminal, a `Process`; else None.
     console:    what viewers watch and type at.
     listener:   the address of the console for telnet.
+    companions: the sessions of programs that belong to this one: when it ends they are ended, before its end is told.
+    patience:   seconds that it has for its end, if it is that of a companion.
     last_words: the last bytes that were printed, at most 512.
     on_exit:    called with the returncode when it ends, by itself or not.
     complain:   called with a sentence when something of less weight goes wrong.
@@ -57,6 +61,7 @@ class Session:
         self,
         log: Path,
         *,
+        name: str = "",
         typed: Callable[[bytes], bytes],
         leave_on: bytes | None,
         on_exit: Callable[["Session", int], None],
@@ -64,11 +69,15 @@ class Session:
         most_viewers: int = 64,
         keepalive: int = 60,
     ) -> None:
+        self.name = name
         self.running: Running | None = None
         self.process: Process | None = None
         self.console = Console(self._type, leave_on=leave_on, most=most_viewers)
         self.listener = Listener(self.console, keepalive)
+        self.companions: list[Session] = []
+        self.patience = 3.0
         self.last_words = b""
+        self._epilogue: asyncio.Task[None] | None = None
         self._is_confined = False
         self._was_denied = False
         self._log_path = log
@@ -203,6 +212,8 @@ class Session:
     async def leave(self) -> None:
         """Close what is ours, and leave what runs to the next server; a `Running` that can be left has `leave`."""
         self._left = True
+        for companion in self.companions:
+            await companion.leave()
         if self.running is not None and hasattr(self.running, "leave"):
             self.running.leave()
         await self.listener.close()
@@ -218,13 +229,28 @@ class Session:
 
     def ended(self, returncode: int) -> None:
         """Take note that what ran has ended, for whatever reason."""
-        if not self._left:
+        if self._left:
+            return
+        if self.companions:
+            self._epilogue = asyncio.ensure_future(self._end_companions(returncode))
+        else:
             self._on_exit(self, returncode)
 
-    async def close(self) -> None:
-        """Stop what still runs and close what is still open. It may be called again."""
-        if self.running is not None:
+    async def _end_companions(self, returncode: int | None = None) -> None:
+        await asyncio.gather(*(companion.close(companion.patience) for companion in self.companions))
+        if returncode is not None:
+            self._on_exit(self, returncode)
+
+    async def close(self, patience: float | None = None) -> None:
+        """Stop what still runs and close what is still open. It may be called again.
+
+        patience: seconds that a program has for it, see `Process.stop`.
+        """
+        if self.process is not None and patience is not None:
+            await self.process.stop(patience)
+        elif self.running is not None:
             await self.running.stop()
+        await (self._epilogue or self._end_companions())
         await self.listener.close()
         self.console.close()
         if self._log is not None:

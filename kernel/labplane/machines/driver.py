@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labplane.consoles.screen import NoDoor, Screen
@@ -175,6 +175,8 @@ class ConsoleDriver(Driver):
     prompt:   pattern (`re`) of what stands at the end of the output while the machine waits for a line; None when there
               is no such thing, or it is not known. A VM of a driver that `boots` is ready when it comes.
     longest_line: in bytes, of the lines that the machine takes at its prompt.
+    consoles: the names of further consoles, lower-case words: each has a port, in the member ``consoles`` of VM
+              objects, and a WebSocket. What is there is a companion of that name, see `ProcessDriver.companions`.
 
     ``start``, ``stop``, ``reload``, the console, the log and taking note of the end are done.
     """
@@ -182,6 +184,7 @@ class ConsoleDriver(Driver):
     leave_on: ClassVar[bytes | None] = None
     prompt: ClassVar[bytes | None] = None
     longest_line: ClassVar[int] = 1000
+    consoles: ClassVar[Sequence[str]] = ()
 
     async def prepare(self, vm: "VM") -> None:
         """Raise a LabError when `vm` cannot start now. Asked before a start or reload touches anything."""
@@ -236,17 +239,22 @@ class ConsoleDriver(Driver):
             await vm.session.close()
             raise
 
-    def new_session(self, vm: "VM") -> Session:
-        """A session of `vm` in which nothing runs yet; for the kernel."""
+    def new_session(
+        self, vm: "VM", companion: str = "", on_exit: Callable[[Session, int], None] | None = None
+    ) -> Session:
+        """A session of `vm`, or of its companion of that name, in which nothing runs yet; for the kernel."""
         session = Session(
-            vm.dir / f"{self.kind}.log",
-            typed=lambda data: self._typed(vm, data),
-            leave_on=self.leave_on,
-            on_exit=vm.ended,
+            vm.dir / f"{companion or self.kind}.log",
+            name=companion,
+            typed=(lambda data: data) if companion else (lambda data: self._typed(vm, data)),
+            leave_on=None if companion else self.leave_on,
+            on_exit=on_exit or vm.ended,
             complain=lambda sentence: vm.tell("warning", f"{vm}: {sentence}"),
             most_viewers=self.lab.settings.max_viewers,
             keepalive=self.lab.settings.keepalive_seconds,
         )
+        if companion:
+            return session
         kind = vm.console_type
         if kind == NONE:
             session.listener = NoDoor(session.console)
@@ -268,10 +276,11 @@ class ConsoleDriver(Driver):
             return b""
 
     async def open_console(self, vm: "VM", session: Session) -> None:
-        """Let the console of `vm` listen, if it has one; for the kernel."""
-        if vm.console is None:
+        """Let the console of `vm` that `session` is at listen, if it has one; for the kernel."""
+        port = vm.consoles.get(session.name) if session.name else vm.console
+        if port is None:
             return
-        port, host = vm.console, self.lab.settings.console_host
+        host = self.lab.settings.console_host
         try:
             with self.lab.consoles.shared(port):
                 await session.listener.listen(host, port)

@@ -15,18 +15,20 @@ from labplane.emulators.users import User, user_named
 from labplane.errors import NotFound
 from labplane.events import Events
 from labplane.machines import lifecycle, records
-from labplane.machines.adoption import leave as leave_to_next
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.deleted_dirs import DeletedDirs
+from labplane.machines.leases import release_ports
+from labplane.machines.places import directory_of
 from labplane.machines.ports import MacBlocks
 from labplane.machines.restoring import Adopter, let_go
-from labplane.machines.vm import VM, directory_of
+from labplane.machines.vm import STOPPED, VM
 from labplane.machines.vms import VMs
 from labplane.measures import Measures
 from labplane.net.ports import PortPool, bind_tcp, bind_udp
 from labplane.settings import Settings, SettingsError
 from labplane.state.state import State
 from labplane.state.store import Store, Values
+from labplane.supervision import GRACE_SECONDS
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
@@ -258,7 +260,7 @@ async def _passed(lock: asyncio.Lock) -> None:
 async def _remove(vm: VM, stays: bool) -> None:
     async with vm.lock:
         if not vm.gone and stays:
-            await leave_to_next(vm)
+            await _leave(vm)
         elif not vm.gone:
             records.note_ports_back(vm)
             await lifecycle.remove(vm, "close")
@@ -269,3 +271,15 @@ def _emulators_user(settings: Settings) -> User | None:
         return None if settings.user is None else user_named(settings.user)
     except ValueError as error:
         raise SettingsError(f"{settings.source}: 'user': {error}") from None
+
+
+async def _leave(vm: VM) -> None:
+    """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
+    lab = vm.lab
+    vm.left = True
+    if vm.session is not None and (vm.session.process is not None or hasattr(vm.session.running, "leave")):
+        await vm.session.leave()
+    elif vm.status != STOPPED:
+        await lifecycle.attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)
+    lab.vms.discard(vm)
+    release_ports(vm)

@@ -14,7 +14,7 @@ from labplane.machines.console_port import moved_console, reserve_console
 from labplane.machines.deleted_dirs import DeletedDirs, remove_tree
 from labplane.machines.driver import ConsoleDriver
 from labplane.machines.images import check_start
-from labplane.machines.process_driver import ProcessDriver
+from labplane.machines.leases import lease_consoles, release_ports
 from labplane.machines.udp_ends import claim_lport, hand_over, take_back, takes_rport
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
 from labplane.net.nios import NIO, Port, check_port, check_type
@@ -82,6 +82,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
     """Give `vm` its console, directory and settings; returns `show` of it. All is given back when anything fails."""
     lab, driver = vm.lab, vm.driver
     async with AsyncExitStack() as undo:
+        undo.callback(release_ports, vm)
         if driver.console:
             console = body.get("console")
             if console is None:
@@ -89,7 +90,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
             else:
                 reserve_console(vm, console)
                 vm.console = console
-            undo.callback(lab.consoles.release, vm.console, vm)
+        lease_consoles(vm)
         if not _make_directory(vm):
             undo.push_async_callback(_discard_directory, vm)
         given = given_settings(vm, body)
@@ -173,7 +174,7 @@ async def make_way(vm: VM) -> None:
     """Let go of the ports that the driver of `vm` is about to bind itself."""
     if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
         vm.lab.consoles.lend(console)
-    if not isinstance(vm.driver, ProcessDriver):  # which lets go of them when it starts the program
+    if not hasattr(vm.driver, "command"):  # one of programs lets go of them when it starts the program
         await hand_over(vm)
 
 
@@ -328,11 +329,7 @@ async def _remove(vm: VM) -> None:
     last = await vm.last_object() if told else None
     await attempt(vm, driver.removed)
     lab.vms.discard(vm)
-    if vm.console is not None:
-        lab.consoles.release(vm.console, vm)
-    for nio in vm.nios.values():
-        if "lport" in nio:
-            lab.udp.release(nio["lport"], vm)
+    release_ports(vm)
     take_back(vm)
     if last is not None:
         lab.events.emit("vm.deleted", last, vm.project_id)

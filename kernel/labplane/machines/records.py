@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 CONSOLE, UDP = "console", "udp"
 
 _INSERT = (
-    "INSERT INTO vm (vm_id, project_id, kind, name, settings, console, nios, wanted, generation) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO vm (vm_id, project_id, kind, name, settings, console, nios, ports, wanted, generation) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ? WHERE vm_id = ?"
+_CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ?, ports = ? WHERE vm_id = ?"
 _RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
 _INHERIT = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id IS NULL"
 _HOLD = "INSERT INTO port (pool, number, vm_id, project_id) VALUES (?, ?, ?, ?)"
@@ -32,16 +32,27 @@ def insert(vm: "VM") -> "list[Statement]":
     """A new VM."""
     row = (vm.id, vm.project_id, vm.driver.kind, vm.name, json.dumps(vm.settings), vm.console, _nios(vm.nios))
     forget = ("DELETE FROM deleted WHERE vm_id = ?", (vm.id,))
-    return [(_INSERT, (*row, vm.status, vm.generation)), forget, *_ports(vm, vm.console, {})]
+    return [
+        (_INSERT, (*row, json.dumps(vm.leases), vm.status, vm.generation)),
+        forget,
+        *_ports(vm, vm.console, {}, vm.leases),
+    ]
 
 
 def change(vm: "VM", **changes: Any) -> "list[Statement]":
     """The VM as it is, but for these changes of its name, settings, console and nios."""
-    new = {"name": vm.name, "settings": vm.settings, "console": vm.console, "nios": vm.nios} | changes
-    row = (new["name"], json.dumps(new["settings"]), new["console"], _nios(new["nios"]), vm.id)
-    statements: list[Statement] = [(_CHANGE, row)]
-    if "console" in changes or "nios" in changes:
-        statements += [("DELETE FROM port WHERE vm_id = ?", (vm.id,)), *_ports(vm, new["console"], new["nios"])]
+    new = {
+        "name": vm.name,
+        "settings": vm.settings,
+        "console": vm.console,
+        "nios": vm.nios,
+        "leases": vm.leases,
+    } | changes
+    row = (new["name"], json.dumps(new["settings"]), new["console"], _nios(new["nios"]))
+    statements: list[Statement] = [(_CHANGE, (*row, json.dumps(new["leases"]), vm.id))]
+    if changes.keys() & {"console", "nios", "leases"}:
+        held = _ports(vm, new["console"], new["nios"], new["leases"])
+        statements += [("DELETE FROM port WHERE vm_id = ?", (vm.id,)), *held]
     return statements
 
 
@@ -118,8 +129,14 @@ def _nios(nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> str:
     return json.dumps([[*port, nio] for port, nio in nios.items()])
 
 
-def _ports(vm: "VM", console: int | None, nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> "list[Statement]":
+def _ports(
+    vm: "VM",
+    console: int | None,
+    nios: Mapping[tuple[int, int], Mapping[str, Any]],
+    leases: Mapping[str, Mapping[str, int]],
+) -> "list[Statement]":
     numbers = [(UDP, nio["lport"]) for nio in nios.values() if "lport" in nio]
+    numbers += [(pool, number) for pool, ports in leases.items() for number in ports.values()]
     if console is not None:
         numbers.append((CONSOLE, console))
     inherited = [(_INHERIT, number) for number in numbers if number[0] == UDP]

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.machines import records
 from labplane.machines.deleted_dirs import DeletedDirs
-from labplane.machines.vm import VM, Phase, directory_in
+from labplane.machines.leases import lease_consoles, release_ports
+from labplane.machines.places import directory_in
+from labplane.machines.vm import VM, Phase
 from labplane.net.nios import NIO, Port
+from labplane.net.ports import PortPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("labplane")
 
 _VMS = (
-    "SELECT vm_id, kind, name, settings, console, nios, wanted, generation, last_exit FROM vm "
+    "SELECT vm_id, kind, name, settings, console, nios, ports, wanted, generation, last_exit FROM vm "
     "WHERE project_id = ? ORDER BY position"
 )
 _UNCLAIMED = "SELECT number, boot, since FROM port WHERE project_id IS NULL"
@@ -76,7 +79,7 @@ async def restore(
     rows = await lab.state.write([(_VMS, (project_id,))])
     owner = lab.project_owner(project_id)
     other = _hold_lports(lab, rows, owner)
-    for vm_id, kind, name, settings, console, nios, wanted, generation, last_exit in rows:
+    for vm_id, kind, name, settings, console, nios, ports, wanted, generation, last_exit in rows:
         links: dict[Port, NIO] = {(adapter, port): _moved(nio, other) for adapter, port, nio in json.loads(nios)}
         try:
             if kind not in kinds:
@@ -84,7 +87,7 @@ async def restore(
             vm = VM(lab, kinds[kind], project_id, vm_id, name, directory)
             vm.generation, vm.wanted = generation, wanted
             vm.last_exit = None if last_exit is None else json.loads(last_exit)
-            await _bring_back(vm, json.loads(settings), console, links)
+            await _bring_back(vm, json.loads(settings), console, links, json.loads(ports))
         except LabError as error:
             _tell(lab, project_id, f"The VM {name!r} ({vm_id}) is kept but not there: {error}")
             if console is not None:
@@ -96,7 +99,13 @@ async def restore(
         lab.background(deleted.go_on(project_id, committed))
 
 
-async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nios: dict[Port, NIO]) -> None:
+async def _bring_back(
+    vm: VM,
+    settings: dict[str, Any],
+    console: int | None,
+    nios: dict[Port, NIO],
+    leases: Mapping[str, Mapping[str, int]],
+) -> None:
     lab, driver = vm.lab, vm.driver
     while (other := lab.vms.get(vm.id)) is not None:
         async with other.lock:  # it is in the making, and is refused in the end, since the state has this one
@@ -104,15 +113,18 @@ async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nio
                 raise Conflict(f"its id belongs to {other} of the project {other.project_id} meanwhile.")
     async with vm.lock:
         if console is not None:
-            vm.console = _console_again(vm, console)
+            vm.console = _again(lab.consoles, vm, console)
+        for pool, which in ((lab.consoles, records.CONSOLE), (lab.udp, records.UDP)):
+            for name, number in leases.get(which, {}).items():
+                vm.leases[which][name] = _again(pool, vm, number)
+        lease_consoles(vm)
         lab.vms.add(vm)
         try:
             settings = {name: value for name, value in settings.items() if name in driver.properties}
             await vm.supervised(driver.restore(vm, settings))
         except BaseException:
             lab.vms.discard(vm)
-            if vm.console is not None:
-                lab.consoles.release(vm.console, vm)
+            release_ports(vm)
             raise
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | settings
         for port, nio in nios.items():
@@ -120,7 +132,7 @@ async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nio
                 vm.nios[port] = nio
             else:
                 vm.tell("warning", f"{vm} is no longer linked at port {port[1]}: its UDP port {nio['lport']} is taken.")
-        lab.state.note(("vm", vm.id), *records.change(vm, console=vm.console, nios=vm.nios))
+        lab.state.note(("vm", vm.id), *records.change(vm, console=vm.console, nios=vm.nios, leases=vm.leases))
         try:
             vm.dir.mkdir(parents=True, exist_ok=True)
             if lab.adopter is not None:
@@ -131,13 +143,13 @@ async def _bring_back(vm: VM, settings: dict[str, Any], console: int | None, nio
         vm.announce("vm.created")
 
 
-def _console_again(vm: VM, console: int) -> int:
-    """The console port that `vm` had, or another one when somebody else got it while the project was closed."""
-    consoles, owner = vm.lab.consoles, vm.lab.project_owner(vm.project_id)
-    if console in consoles and consoles.owner(console) == owner:
-        consoles.claim(console, vm, heir_of=owner)
-        return console
-    return console if consoles.restore(console, vm) else consoles.lease(vm)
+def _again(pool: PortPool, vm: VM, number: int) -> int:
+    """The port that `vm` had, or another one when somebody else got it while the project was closed."""
+    owner = vm.lab.project_owner(vm.project_id)
+    if number in pool and pool.owner(number) == owner:
+        pool.claim(number, vm, heir_of=owner)
+        return number
+    return number if pool.restore(number, vm) else pool.lease(vm)
 
 
 def _takes_over(vm: VM, lport: int) -> bool:

@@ -53,7 +53,8 @@ async def hand_over(vm: "VM", *lports: int) -> None:
 
     Raises Conflict when another program has one of them.
     """
-    numbers = lports or [nio["lport"] for nio in vm.nios.values() if "lport" in nio]
+    own = [nio["lport"] for nio in vm.nios.values() if "lport" in nio]
+    numbers = lports or [*own, *vm.leases["udp"].values()]
     for number in numbers:
         vm.lent.add(number)
         vm.lab.udp.lend(number)

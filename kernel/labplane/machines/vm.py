@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError
+from labplane.machines import records
 from labplane.machines.capturing import can_capture
 from labplane.machines.images import images_of
+from labplane.machines.leases import lease_udp
+from labplane.machines.places import directory_in
 from labplane.machines.ports import VMPort
-from labplane.machines.records import note_run
 from labplane.machines.udp_ends import take_back
 from labplane.net.nios import NIO, Port
 from labplane.supervision import go_on
@@ -44,16 +46,6 @@ class Phase(Enum):
     GONE = "deleted, or never made whole"
 
 
-def directory_in(project: Path, kind: str, vm_id: str) -> Path:
-    """The working directory of a VM of the project in that directory (C-3)."""
-    return project.joinpath("project-files", kind, vm_id)
-
-
-def directory_of(lab: "Lab", project_id: str, kind: str, vm_id: str) -> Path:
-    """The working directory of a VM of an open project."""
-    return directory_in(lab.project_dir(project_id), kind, vm_id)
-
-
 class VM:
     """One emulated machine.
 
@@ -66,6 +58,7 @@ class VM:
     console:  its TCP port, None for a kind without consoles.
     nios:     the NIO of each port in which a link is plugged, by (adapter, port).
     captures: the file to which each port is being captured, by (adapter, port); empty while it is stopped.
+    leases:   its further ports by their names, of each pool: consoles, and UDP ports of its own.
     lent:     the UDP ports that its program may have bound, those of former NIOs too.
     status:   "stopped", "started" or "suspended"; a change of it is an event. The kernel sets it; see `report`.
     ready:    whether it is started and its guest is up, for a driver that `boots`; its beginning is an event.
@@ -92,6 +85,7 @@ class VM:
         self.dir = directory_in(project or lab.project_dir(project_id), kind.driver.kind, vm_id)
         self.console: int | None = None
         self.settings: dict[str, Any] = {}
+        self.leases: dict[str, dict[str, int]] = {records.CONSOLE: {}, records.UDP: {}}
         self.nios: dict[Port, NIO] = {}
         self.captures: dict[Port, Path] = {}
         self.lent: set[int] = set()
@@ -133,7 +127,7 @@ class VM:
             self._status = status
             if status == STOPPED:
                 self.captures.clear()
-            note_run(self)
+            records.note_run(self)
             self.announce(f"vm.{status}")
 
     @property
@@ -172,6 +166,15 @@ class VM:
             return str(self.run(self.driver.console_type, self))
         except LabError:
             return "none"
+
+    @property
+    def consoles(self) -> Mapping[str, int]:
+        """The TCP ports of its further consoles, by their names."""
+        return self.leases[records.CONSOLE]
+
+    async def udp_port(self, name: str) -> int:
+        """A UDP port of its own by name, the same ever after; like an ``lport`` it is let go of at each start."""
+        return await lease_udp(self, name)
 
     @property
     def captures_dir(self) -> Path:
@@ -308,6 +311,8 @@ class VM:
         }
         if self.console is not None:
             own["console"] = self.console
+        if self.consoles:
+            own["consoles"] = dict(self.consoles)
         if self._kind.chooses_console:
             own["console_type"] = self.console_type
         if can_capture(self.driver):

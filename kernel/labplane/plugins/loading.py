@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import pluggy
 
 from labplane.api.route import Route
-from labplane.machines.adoption import survives
 from labplane.machines.archive_part import ArchivePart
 from labplane.machines.driver import Driver
 from labplane.machines.lab import Lab
 from labplane.plugins.contract import HOOKS, NAMESPACE, Hooks, Plugin
+from labplane.programs.adoption import survives
 from labplane.reports import Report
 from labplane.validation.schemas import Schema, SchemaError, Schemas, check, complaint
 

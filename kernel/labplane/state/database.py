@@ -42,6 +42,7 @@ MIGRATIONS = (
     CREATE INDEX value_of_project ON value (project_id);
     CREATE INDEX value_of_vm ON value (vm_id);
     """,
+    "ALTER TABLE vm ADD COLUMN ports TEXT NOT NULL DEFAULT '{}';",
 )
 VERSION = len(MIGRATIONS)
 

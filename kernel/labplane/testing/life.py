@@ -188,9 +188,12 @@ def _needs(published: Published, *actions: str) -> None:
 
 def _are_still_its_own(machines: Machines, lports: Mapping[Port, int], console: int | None) -> None:
     if console is not None:
+        stolen = f"the console {console} of a stopped VM, which it must keep, "
+        given = machines.show(machines.create()).get("console")
+        assert given != console, f"{stolen}is given to a new one: what stop() releases is lost"
         thief = {"name": "thief", **machines.settings, "console": console}
         reply = machines.send("POST", machines.path, thief)
-        assert reply.status_code == 409, f"another VM gets the console {console} of a stopped one"
+        assert reply.status_code == 409, f"{stolen}can be had by another one"
     other = machines.create()
     for port, lport in lports.items():
         reply = machines.send("POST", nio_path(other, port), {**machines.nio_udp(), "lport": lport})

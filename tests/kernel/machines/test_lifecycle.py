@@ -20,7 +20,7 @@ from labplane import (
 )
 from labplane.errors import Fault, StorageFull
 from labplane.machines import lifecycle
-from labplane.machines.vm import directory_of
+from labplane.machines.places import directory_of
 from support import free_range, port_is_free
 
 UDP = {"type": "nio_udp", "rport": 9, "rhost": "127.0.0.1"}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from labplane.errors import Conflict
 from labplane.machines.driver import ConsoleDriver, Driver
-from labplane.machines.lifecycle import attempt, make_way
-from labplane.machines.process_driver import ProcessDriver
+from labplane.machines.lifecycle import make_way
 from labplane.machines.udp_ends import take_back
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM
-from labplane.supervision import GRACE_SECONDS
+from labplane.programs import companions
+from labplane.programs.process_driver import ProcessDriver
 
 if TYPE_CHECKING:
     from labplane.machines.lab import Lab
@@ -33,14 +33,18 @@ class Adoption:
 
     async def adopt(self, vm: VM) -> None:
         """Take over what runs of `vm`, have its driver `recover` it, or note how it ended. Raises LabError."""
-        run = (await self._there()).pop(vm.id, None)
+        there = await self._there()
+        run = there.pop(vm.id, None)
+        others = {name: there.pop(name) for name in list(there) if name.startswith(f"{vm.id}:")}
         if run is None:
+            await self._end(others)
             if vm.wanted != STOPPED:
                 with vm.deed("recover"):
                     await self._recover(vm)
         elif run["status"] is not None or not isinstance(vm.driver, ProcessDriver) or not survives(vm.driver):
             if run["status"] is None and isinstance(vm.driver, ProcessDriver):
                 self._terminals.adopt(run).kill()
+            await self._end(others)
             vm.last_exit = await self._last_exit(run)
             status, last = vm.last_exit["status"], vm.last_exit["last_line"]
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
@@ -49,15 +53,13 @@ class Adoption:
             )
         else:
             with vm.deed("take over"):
-                await self._take_over(vm, vm.driver, run)
+                await self._take_over(vm, vm.driver, run, others)
 
     async def end_others(self) -> None:
         """End what no VM has taken over, and nobody else has claimed."""
-        for run in (await self._there()).values():
-            if run["id"] not in self._terminals.claimed:
-                if run["status"] is None:
-                    self._terminals.adopt(run).kill()
-                await self._last_exit(run)
+        await self._end(
+            {name: run for name, run in (await self._there()).items() if name not in self._terminals.claimed}
+        )
         self._runs, self._sockets = {}, None
         try:
             await self._engine.end_others()
@@ -99,18 +101,34 @@ class Adoption:
         vm.last_exit = {"status": None, "last_line": ""}
         vm.tell("warning", f"{vm} no longer runs: it ended with its server, its keeper or the system. Start it again.")
 
-    async def _take_over(self, vm: VM, driver: ProcessDriver, run: dict[str, Any]) -> None:
-        """Put `vm` in front of the process again: same process, same console port, same lports."""
+    async def _end(self, runs: Mapping[str, dict[str, Any]]) -> None:
+        for run in runs.values():
+            if run["status"] is None:
+                self._terminals.adopt(run).kill()
+            await self._last_exit(run)
+
+    async def _take_over(
+        self, vm: VM, driver: ProcessDriver, run: dict[str, Any], others: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Put `vm` in front of the process again: same process, same companions, same console ports, same lports."""
+        names = {name: companions.run_of(vm, name) for name in run["note"].get("companions", ())}
+        for name, its in names.items():
+            if its not in others or others[its]["status"] is not None:
+                await self._end({vm.id: run, **others})
+                raise Conflict(f"Its {name} has ended while no server was there, and so it is ended too.")
+        pids = [run["pid"], *(others[its]["pid"] for its in names.values())]
         for lport in {*run["note"]["lports"], *(nio["lport"] for nio in vm.nios.values() if "lport" in nio)}:
-            if lport in vm.lab.udp and vm.lab.udp.owner(lport) is vm and self._has(run["pid"], lport):
+            if lport in vm.lab.udp and vm.lab.udp.owner(lport) is vm and any(self._has(pid, lport) for pid in pids):
                 vm.lent.add(lport)
                 vm.lab.udp.lend(lport)
             elif lport in run["note"]["lports"] and not vm.lab.udp.is_free_on_host(lport):
-                self._terminals.adopt(run).kill()
+                await self._end({vm.id: run, **others})
                 raise Conflict(f"The UDP port {lport}, which it had, is in use by another program. It is stopped.")
         try:
             session = vm.session = driver.new_session(vm)
             session.adopt(self._terminals, run)
+            for name, its in names.items():
+                await companions.adopt(driver, vm, session, name, others[its])
             vm.command_line = run["note"]["command_line"]
             vm.ready = not driver.boots or driver.prompt is None
             try:
@@ -136,21 +154,6 @@ class Adoption:
         if wanted & _files(pid):
             return True
         return any(wanted & _files(other) for other in _session(pid))
-
-
-async def leave(vm: VM) -> None:
-    """Let go of `vm`, but let its program run on for the next server; what has none is stopped, and started by that."""
-    lab = vm.lab
-    vm.left = True
-    if vm.session is not None and (vm.session.process is not None or hasattr(vm.session.running, "leave")):
-        await vm.session.leave()
-    elif vm.status != STOPPED:
-        await attempt(vm, vm.driver.stop, at_least=vm.patience + GRACE_SECONDS)
-    lab.vms.discard(vm)
-    if vm.console is not None:
-        lab.consoles.release(vm.console, vm)
-    for number in lab.udp.of(vm):
-        lab.udp.release(number, vm)
 
 
 def survives(driver: Driver) -> bool:

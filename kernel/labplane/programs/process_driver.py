@@ -11,11 +11,12 @@ from labplane.emulators.confinement import Needs
 from labplane.emulators.refusals import refused_at
 from labplane.emulators.session import Session
 from labplane.emulators.users import give
-from labplane.errors import Busy, StorageFull, Unavailable, answer_to
+from labplane.errors import Busy, Conflict, StorageFull, Unavailable, answer_to
 from labplane.machines.driver import ConsoleDriver
-from labplane.machines.notes import note_of
-from labplane.machines.tools import HasDescriptor, confinement_of, run_tool
 from labplane.machines.udp_ends import hand_over
+from labplane.programs.companions import Companion, accompany, run_of
+from labplane.programs.notes import note_of
+from labplane.programs.tools import HasDescriptor, confinement_of, run_tool
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ class ProcessDriver(ConsoleDriver):
         images = replace(more, reads=(*more.reads, *vm.images()))
         return await run_tool(self.lab, command, vm.dir, images, seconds)
 
+    def companions(self, vm: "VM") -> Sequence[Companion]:
+        """Further programs without which that of `vm` does not run, in the order in which they are started.
+
+        They are up before it and ended after it, outlast the server with it, and are confined likewise; when one ends
+        by itself, the VM is ended. Asked at each start.
+        """
+        return ()
+
     @property
     def is_confined(self) -> bool:
         """Whether its programs are confined on this server, as far as files and programs go."""
@@ -102,13 +111,33 @@ class ProcessDriver(ConsoleDriver):
 
         To override around ``await super().launch(vm, session)``, to wait until it is really up.
         """
-        command = list(self.command(vm))
-        needs = None
-        if self.confined:
-            own = self.needs(vm)
-            needs = confinement_of(self.lab, replace(own, reads=(*own.reads, *vm.images())))
+        command, needs = list(self.command(vm)), self.needs(vm)
         await hand_over(vm)
+        for one in self.companions(vm):
+            await accompany(self, vm, session, one)
         files = list(await self.files(vm))
+        try:
+            await self.spawn(vm, session, command, needs, files)
+        finally:
+            for file in files:
+                file.close()
+        if not all(one.alive for one in session.companions):
+            raise Conflict(f"A companion of {vm} ended while it was started; its log is in {vm.dir}.")
+        vm.command_line = " ".join(command)
+
+    async def spawn(
+        self,
+        vm: "VM",
+        session: Session,
+        command: Sequence[str],
+        needs: Needs,
+        files: Sequence[HasDescriptor] = (),
+        companion: str | None = None,
+    ) -> None:
+        """Run a program of `vm`, its own or that of a companion, in `session`; for the kernel."""
+        allowed = None
+        if self.confined:
+            allowed = confinement_of(self.lab, replace(needs, reads=(*needs.reads, *vm.images())))
         try:
             if self.lab.user is not None:
                 await asyncio.to_thread(give, vm.dir, self.lab.user)
@@ -116,7 +145,7 @@ class ProcessDriver(ConsoleDriver):
                 self.lab.terminals,
                 command,
                 cwd=vm.dir,
-                needs=needs,
+                needs=allowed,
                 user=self.lab.user,
                 timer_slack=self.timer_slack,
                 sigpipe=self.sigpipe,
@@ -124,8 +153,8 @@ class ProcessDriver(ConsoleDriver):
                 raw=self.raw,
                 inherit={3 + index: one.fileno() for index, one in enumerate(files)},
                 limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
-                name=vm.id,
-                note=note_of(vm, command, confined=needs is not None),
+                name=vm.id if companion is None else run_of(vm, companion),
+                note=note_of(vm, session, command, companion, confined=allowed is not None),
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):
@@ -133,16 +162,14 @@ class ProcessDriver(ConsoleDriver):
             at = await asyncio.to_thread(refused_at, command[0], vm.dir, self.lab.user, error)
             what = "" if at is None else f" at {at}"
             raise Unavailable(f"{command[0]} cannot be executed: {error.strerror}{what}.{session.suspicion}") from None
-        finally:
-            for one in files:
-                one.close()
-        vm.command_line = " ".join(command)
 
     async def bring_up(self, vm: "VM") -> None:
         """Launch the program and open its console; then it makes way for the server, see `Process.give_way`."""
         await super().bring_up(vm)
-        if vm.session is not None and vm.session.process is not None:
-            vm.session.process.give_way()
+        if vm.session is not None:
+            for one in (vm.session, *vm.session.companions):
+                if one.process is not None:
+                    one.process.give_way()
 
     async def show(self, vm: "VM") -> Mapping[str, Any]:
         """As in `Driver`, and the command line."""

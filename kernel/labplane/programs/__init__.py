@@ -1,0 +1,1 @@
+"""Drivers of programs: what they start through the keeper, and how that outlasts a server."""
