@@ -40,7 +40,7 @@ CATCHES: Mapping[str, Catch] = {
     "OnceOnly": Catch(RESTART, "It was started before."),
     "RestartElsewhere": Catch(RESTART, "the console is another one"),
     "LentPorts": Catch(RESTART, "another VM gets the lport"),
-    "LentConsole": Catch(RESTART, "is given to a new one: what stop() releases is lost"),
+    "LentConsole": Catch(RESTART, "is offered to a new one, as it is when stop() releases it"),
     "LostUDPPort": Catch(PORTS, "'UDP ports': 6"),
     "LostConsole": Catch(PORTS, "what a driver leases itself, it must release in removed()"),
     "LostDescriptor": Catch("test_starts_and_stops_leave_no_descriptor", "have left descriptors open: /dev/null"),
