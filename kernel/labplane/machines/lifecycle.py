@@ -174,7 +174,7 @@ async def make_way(vm: VM) -> None:
     """Let go of the ports that the driver of `vm` is about to bind itself."""
     if not isinstance(vm.driver, ConsoleDriver) and (console := vm.console) is not None:
         vm.lab.consoles.lend(console)
-    if not hasattr(vm.driver, "command"):  # one of programs lets go of them when it starts the program
+    if not vm.driver.hands_over:
         await hand_over(vm)
 
 

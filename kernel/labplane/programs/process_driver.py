@@ -51,6 +51,7 @@ class ProcessDriver(ConsoleDriver):
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
+    hands_over = True
     timer_slack: ClassVar[float] = 0.0
     sigpipe: ClassVar[bool] = True
     keys: ClassVar[Collection[str]] = ("intr", "erase")
