@@ -127,9 +127,13 @@ export class Terminal extends Viewer {
     this._plain();
   }
 
+  // What WebGL holds is let go now; a browser would keep it until it collects its garbage.
   _plain() {
-    this.webgl?.dispose();
+    if (!this.webgl) return;
+    const canvases = [...this.element.querySelectorAll("canvas")];
+    this.webgl.dispose();
     this.webgl = null;
+    for (const canvas of canvases) canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
   get atEnd() {
