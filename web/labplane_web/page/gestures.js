@@ -86,6 +86,7 @@ export class Gestures {
     now.kind = "drag";
     now.from = new Map(ids.map((id) => [id, { x: lab.nodes.get(id).x, y: lab.nodes.get(id).y }]));
     picture.heat(null);
+    picture.lift(ids);
     picture.layers.svg.classList.add("dragging");
   }
 
@@ -152,6 +153,7 @@ export class Gestures {
   end() {
     this.picture.layers.over.replaceChildren();
     this.picture.layers.svg.classList.remove("dragging");
+    if (this.now?.kind === "drag") this.picture.lift([]);
     this.now = this.touches.size === 1 ? { kind: "pan", start: position([...this.touches.values()][0]) } : null;
   }
 

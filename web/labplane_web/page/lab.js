@@ -26,7 +26,7 @@ useTheme();
 
 const id = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").at(-1)).toLowerCase();
 const lab = new Lab(id);
-const layers = { svg: find("picture"), links: find("links"), nodes: find("nodes"), ports: find("ports"), over: find("over") };
+const layers = { svg: find("picture"), links: find("links"), nodes: find("nodes"), ports: find("ports"), over: find("over"), lifted: find("lifted").firstElementChild };
 const MOST_CONSOLES = 20; // that one key opens
 let grid = true;
 let linking = null; // the node from which the keyboard links
@@ -41,7 +41,7 @@ async function start() {
     return void failed(error);
   }
   const picture = new Picture(lab, layers, kinds);
-  const view = new View(layers.svg, find("world"), find("grid-pattern"));
+  const view = new View(layers.svg, [find("world"), layers.lifted], find("grid-pattern"));
   const history = new History(() => {
     find("undo").disabled = history.done.length === 0;
     find("redo").disabled = history.undone.length === 0;

@@ -123,17 +123,23 @@ export class Lab extends EventTarget {
     this._tell(new Set([node.vm_id]));
   }
 
-  // Move nodes here, at once; `send` tells the server, as often as it answers.
-  moveHere(places) {
+  // Move nodes here, at once; `_send` tells the server, as often as it answers. Who stays in the same cell of the grid is no
+  // news.
+  async moveHere(places) {
     const until = performance.now() + HOLD;
+    const moved = new Map();
     for (const [id, { x, y }] of places) {
       const node = this.nodes.get(id);
-      if (node) Object.assign(node, { x, y, heldUntil: until });
+      if (!node) continue;
+      if (node.x !== x || node.y !== y) moved.set(id, { x, y });
+      Object.assign(node, { x, y, heldUntil: until });
     }
-    this._tell(new Set(places.keys()));
-    this._waiting = new Map([...(this._waiting ?? []), ...places]);
-    this._sending ??= this._send().finally(() => (this._sending = null));
-    return this._sending;
+    if (moved.size) {
+      this._tell(new Set(moved.keys()));
+      this._waiting = new Map([...(this._waiting ?? []), ...moved]);
+      this._sending ??= this._send().finally(() => (this._sending = null));
+    }
+    await this._sending;
   }
 
   async _send() {

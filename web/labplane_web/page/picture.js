@@ -61,7 +61,7 @@ export class Picture {
       }
     }
     this._parallel(links.values());
-    this.layers.svg.classList.toggle("names", links.size <= NAMES_UP_TO);
+    for (const svg of [this.layers.svg, this.layers.lifted.parentNode]) svg.classList.toggle("names", links.size <= NAMES_UP_TO);
     for (const node of nodes.values()) this._renderNode(node);
     for (const link of links.values()) this._renderLink(link);
     if (this.focused === null && nodes.size) this.focusable(nodes.keys().next().value);
@@ -211,6 +211,15 @@ export class Picture {
     if (this.nodes.has(id)) drawn.g.setAttribute("aria-pressed", on);
   }
 
+  // Have nodes, with their links, in the layer of what is dragged; those that were there go back.
+  lift(ids) {
+    const { lifted, links, nodes } = this.layers;
+    for (const g of [...lifted.children]) moveTo(g.classList.contains("link") ? links : nodes, g);
+    const chosen = new Set(ids);
+    for (const { g, link } of this.links.values()) if (link.ends.some((end) => chosen.has(end.vm_id))) moveTo(lifted, g);
+    for (const id of chosen) if (this.nodes.has(id)) moveTo(lifted, this.nodes.get(id).g);
+  }
+
   // One node alone is reached by Tab; arrow keys go on from there.
   focusable(id) {
     this.nodes.get(this.focused)?.g.setAttribute("tabindex", "-1");
@@ -222,6 +231,14 @@ export class Picture {
     this.focusable(id);
     this.nodes.get(id)?.g.focus({ preventScroll: true });
   }
+}
+
+// The focus stays where it is, in browsers that cannot move elements too.
+function moveTo(parent, element) {
+  if (parent.moveBefore) return void parent.moveBefore(element, null);
+  const focused = element === document.activeElement;
+  parent.append(element);
+  if (focused) element.focus({ preventScroll: true });
 }
 
 // The two ends of a link and the point towards which it bows.

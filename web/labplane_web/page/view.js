@@ -5,9 +5,9 @@ const FARTHEST = 0.12;
 const ROOM = 90; // pixels around everything when it is fitted in
 
 export class View {
-  // svg: the picture; world: its group that has everything; pattern: that of the grid.
-  constructor(svg, world, pattern, onchange) {
-    Object.assign(this, { svg, world, pattern, onchange, x: 0, y: 0, scale: 1 });
+  // svg: the picture; worlds: the groups that have everything between them; pattern: that of the grid.
+  constructor(svg, worlds, pattern) {
+    Object.assign(this, { svg, worlds, pattern, x: 0, y: 0, scale: 1 });
     this.box = svg.getBoundingClientRect(); // asked for only when it changes: that lays out the page
     // What was in the middle stays there when the window or the drawer changes.
     new ResizeObserver(() => {
@@ -80,8 +80,8 @@ export class View {
   }
 
   show() {
-    this.world.setAttribute("transform", `translate(${this.x} ${this.y}) scale(${this.scale})`);
-    this.pattern.setAttribute("patternTransform", `translate(${this.x} ${this.y}) scale(${this.scale})`);
-    this.onchange?.();
+    const transform = `translate(${this.x} ${this.y}) scale(${this.scale})`;
+    for (const world of this.worlds) world.setAttribute("transform", transform);
+    this.pattern.setAttribute("patternTransform", transform);
   }
 }
