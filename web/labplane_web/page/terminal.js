@@ -70,8 +70,11 @@ function colours() {
 export class Terminal extends Viewer {
   constructor(node, { fontSize, ...told }) {
     super(node, "terminal", told);
-    Object.assign(this, { fontSize, run: null, offset: 0, sticks: true });
-    const scrolled = () => requestAnimationFrame(() => (this.sticks = this.atEnd));
+    Object.assign(this, { fontSize, run: null, offset: 0, sticks: true, frames: 0 });
+    const scrolled = () => {
+      this.frames = 0;
+      requestAnimationFrame(() => (this.sticks = this.atEnd));
+    };
     for (const event of ["wheel", "pointerup", "keydown", "touchmove"]) this.element.addEventListener(event, scrolled, { passive: true });
     this.ready = this._open();
   }
@@ -148,12 +151,21 @@ export class Terminal extends Viewer {
     this._stayDown();
   }
 
-  // Who looked at the end goes on to do so. The screen takes over a new height some frames later than it was told, and
-  // would stay at the lines where it was.
-  _stayDown(frames = FRAMES) {
-    if (this.disposed || !this.sticks || this.atEnd || frames === 0) return;
-    this.screen.scrollToBottom();
-    requestAnimationFrame(() => this._stayDown(frames - 1));
+  // Who looked at the end goes on to do so. The screen takes over a new height some frames later than it was told, so look
+  // again for some frames, unless somebody scrolls.
+  _stayDown() {
+    const under = this.frames > 0;
+    this.frames = FRAMES;
+    if (!under) this._stay();
+  }
+
+  _stay() {
+    if (this.disposed || !this.sticks) this.frames = 0;
+    if (this.frames <= 0) return;
+    if (!this.atEnd) this.screen.scrollToBottom();
+    if (!this.atEnd) this.screen.scrollLines(-1); // it goes by its old height, and takes over the new one when lines move
+    this.frames -= 1;
+    requestAnimationFrame(() => this._stay());
   }
 
   focus() {

@@ -1,0 +1,68 @@
+"""Consoles as tabs: several at once, found in, copied from, pasted to, larger and smaller, by mouse and by keyboard."""
+
+from playwright.sync_api import Browser, expect
+
+from lab_page import LabPage, visitor
+from support import Server
+
+
+def test_consoles_are_tabs_side_by_side_and_reached_by_keys(
+    server: Server, project: str, pair: list[str], lab: LabPage
+) -> None:
+    for vm in pair:
+        assert server.http.post(f"{vm}/start").status_code == 204
+    lab.open(server, project)
+    for name in ("PC1", "PC2"):
+        expect(lab.console(name)).to_contain_text("VPCS>")
+    tabs = lab.page.get_by_role("tab")
+    expect(tabs).to_have_text(["Messages", "PC1", "PC2"])
+    expect(lab.page.get_by_role("tab", name="PC2")).to_have_attribute("aria-selected", "true")
+    lab.page.get_by_role("tab", name="PC2").focus()
+    lab.page.keyboard.press("ArrowLeft")
+    expect(lab.page.get_by_role("group", name="Console of PC1")).to_be_visible()
+    expect(lab.page.get_by_role("group", name="Console of PC2")).to_be_hidden()
+    lab.type("PC2", "set pcname HIDDEN")
+    lab.page.get_by_role("tab", name="PC1").click()
+    lab.page.get_by_role("button", name="Side by side").click()
+    for name in ("PC1", "PC2"):
+        expect(lab.page.get_by_role("group", name=f"Console of {name}")).to_be_visible()
+    expect(lab.console("PC2")).to_contain_text("HIDDEN>")
+    lab.page.keyboard.press("F6")
+    expect(lab.page.locator(".node:focus")).to_have_count(1)
+    lab.page.keyboard.press("F6")
+    expect(lab.page.locator(".terminal textarea:focus")).to_have_count(1)
+    lab.page.get_by_role("tab", name="PC2").focus()
+    lab.page.keyboard.press("Delete")
+    expect(tabs).to_have_text(["Messages", "PC1"])
+
+
+def test_text_of_a_console_is_found_copied_and_pasted(
+    server: Server, project: str, pair: list[str], browser: Browser
+) -> None:
+    assert server.http.post(f"{pair[0]}/start").status_code == 204
+    with visitor(browser) as lab:
+        lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+        lab.open(server, project)
+        lab.type("PC1", "set pcname NEEDLE")
+        expect(lab.console("PC1")).to_contain_text("NEEDLE>")
+        lab.page.get_by_role("searchbox", name="Find in the console").fill("pcname NEEDLE")
+        lab.page.keyboard.press("Enter")
+        lab.page.keyboard.press("Escape")
+        expect(lab.page.locator(".terminal textarea")).to_be_focused()
+        lab.page.keyboard.press("Control+Shift+C")
+        assert lab.page.evaluate("navigator.clipboard.readText()") == "pcname NEEDLE"
+        lab.page.evaluate("navigator.clipboard.writeText('set pcname PASTED')")
+        lab.page.keyboard.press("Control+Shift+V")
+        lab.page.keyboard.press("Enter")
+        expect(lab.console("PC1")).to_contain_text("PASTED>")
+        rows = lab.console("PC1").locator("[role=listitem]")
+        before = rows.count()
+        lab.page.get_by_role("button", name="Larger text").click()
+        lab.page.get_by_role("button", name="Larger text").click()
+        expect(rows).not_to_have_count(before)
+        lab.page.get_by_role("separator", name="Height of the consoles").focus()
+        for _ in range(6):
+            lab.page.keyboard.press("ArrowUp")
+        expect(lab.console("PC1")).to_contain_text("Press '?' to get help.")
+        assert rows.count() > before
+        assert lab.complaints == []
