@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from browser import OPTIONS, Tab, chromium
@@ -52,6 +53,11 @@ class LabPage(Tab):
 
     def ready(self) -> None:
         self.page.locator("body[data-ready=true]").wait_for()
+
+    def violations(self) -> list[str]:
+        """What axe-core finds that keeps people out of what is shown, one line for each rule."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found]
 
     def node(self, name: str) -> Locator:
         return self.page.locator(".node", has=self.page.get_by_text(name, exact=True))

@@ -97,6 +97,7 @@ def test_a_closed_lab_is_opened_again(server: Server, cards: LabPage) -> None:
     expect(card(cards, "Once")).to_have_count(0)
     cards.page.get_by_role("button", name="Open a closed lab").click()
     expect(cards.page.get_by_role("radio", name="Once")).to_be_checked()
+    assert cards.violations() == []
     cards.page.keyboard.press("Enter")
     expect(cards.page).to_have_url(f"{server.url}/labs/{project.rpartition('/')[2]}")
 
@@ -126,6 +127,7 @@ def test_a_lab_file_makes_the_lab_or_says_which_lines_are_wrong(server: Server, 
     dialog = cards.page.get_by_role("dialog", name="lab.yaml cannot be made")
     expect(dialog.get_by_role("listitem")).to_have_count(2)
     expect(dialog.get_by_role("listitem").first).to_contain_text("Line 3: ")
+    assert cards.violations() == []
     dialog.get_by_role("button", name="Close", exact=True).click()
     assert "status of 400" in cards.complaints.pop()
     assert server.http.get("/v1/projects").json() == []

@@ -6,8 +6,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 import labplane_web.plugin
 from inprocess import own, settings
@@ -27,30 +26,24 @@ def project(server: Server, project: str, pair: list[str]) -> str:
     return project
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong, one line for each rule."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_wrong(server: Server, project: str, browser: Browser, scheme: str) -> None:
     with visitor(browser) as lab:
         lab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         lab.open(server)
         lab.page.locator(".small rect").first.wait_for()
-        assert violations(lab.page) == []
+        assert lab.violations() == []
         lab.page.get_by_role("button", name="More for Own").click()
-        assert violations(lab.page) == []
+        assert lab.violations() == []
         lab.page.keyboard.press("Escape")
         lab.open(server, project)
         lab.console("PC1")
-        assert violations(lab.page) == []
+        assert lab.violations() == []
         lab.page.get_by_role("button", name="Add a PC with settings").click()
-        assert violations(lab.page) == []
+        assert lab.violations() == []
         lab.page.keyboard.press("Escape")
         lab.page.mouse.click(*lab.middle("PC2"), button="right")
-        assert violations(lab.page) == []
+        assert lab.violations() == []
         assert lab.complaints == []  # the policy of the page was kept to, consoles included
 
 
@@ -63,7 +56,7 @@ def test_a_phone_shows_the_lab_and_its_machines(server: Server, project: str, br
     lab.page.touchscreen.tap(x, y)
     expect(lab.page.locator(".details h3")).to_have_text("PC1")
     assert lab.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert violations(lab.page) == []
+    assert lab.violations() == []
     context.close()
 
 

@@ -34,9 +34,9 @@ def test_the_page_goes_on_when_the_server_comes_back(tmp_path: Path, browser: Br
     """The lab is there, its machines run, and the console has each byte once: those that came meanwhile too."""
     with running(tmp_path / "projects") as server, visitor(browser) as lab:
         project, vms = two_pcs(server)
-        typed(server, vms[1], "ip 10.0.0.2/24", "10.0.0.2")
+        for number, vm in enumerate(vms, 1):
+            typed(server, vm, f"ip 10.0.0.{number}/24", f"ip 10.0.0.{number}/24")
         lab.open(server, project)
-        lab.type("PC1", "ip 10.0.0.1/24")
         expect(lab.console("PC1")).to_contain_text("10.0.0.1 255.255.255.0")
         lab.type("PC1", "ping 10.0.0.2 -c 12 -i 250")
         expect(lab.console("PC1")).to_contain_text("icmp_seq=2 ")

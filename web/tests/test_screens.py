@@ -91,6 +91,7 @@ def test_a_screen_is_seen_typed_at_and_comes_back(served: Served, lab: LabPage) 
     pane = lab.page.locator(".pane.console")
     expect(pane).to_have_attribute("data-state", "open")
     until(lambda: colour(lab) == [255, 0, 0, 255], "the picture")
+    assert lab.violations() == []
     lab.page.keyboard.press("a")
     until(lambda: colour(lab) == [0, 0, 255, 255], "the picture after a key")
     lab.page.get_by_role("button", name="Ctrl+Alt+Del").click()
@@ -125,6 +126,7 @@ def test_long_work_has_a_bar_and_a_kind_that_cannot_start_here_says_why(served: 
     expect(lab.node("Slow")).to_have_accessible_name(
         "Slow, screened, stopped, 0 of 1 port linked, The image is being copied."
     )
+    assert lab.violations() == []
     served.call(vm.progress, 0.5, "The image is being copied.")
     expect(bar).to_have_attribute("width", "28")
     said = lab.page.locator(".messages").get_by_text("Slow: The image is being copied. 50 %")

@@ -190,7 +190,7 @@ async function takeFile(file) {
     const lines = error.message.split("\n").map((line) => /^lab:(?:(\d+):\d+:)? (.*)$/.exec(line));
     if (error.status === 0 || lines.includes(null)) throw error;
     const items = lines.map(([, number, sentence]) => make("li", {}, number ? T.atLine(number, sentence) : sentence));
-    await dialog({ title: T.badFile(file.name), body: [make("ul", { class: "problems", role: "alert" }, ...items)], submit: null, wide: true });
+    await dialog({ title: T.badFile(file.name), body: [make("div", { role: "alert" }, make("ul", { class: "problems" }, ...items))], submit: null, wide: true });
     return undefined;
   }
 }
