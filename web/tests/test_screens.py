@@ -121,14 +121,14 @@ def test_long_work_has_a_bar_and_a_kind_that_cannot_start_here_says_why(served: 
     expect(lab.page.locator("#connection")).to_have_attribute("data-state", "live")
     bar = lab.node("Slow").locator(".progress .done")
     served.call(vm.progress, 0.25, "The image is being copied.")
-    expect(bar).to_have_attribute("width", "14")
+    expect(bar).to_have_attribute("width", "10")
     expect(lab.page.get_by_role("progressbar", name="The image is being copied.")).to_have_js_property("value", 0.25)
     expect(lab.node("Slow")).to_have_accessible_name(
         "Slow, screened, stopped, 0 of 1 port linked, The image is being copied."
     )
     assert lab.violations() == []
     served.call(vm.progress, 0.5, "The image is being copied.")
-    expect(bar).to_have_attribute("width", "28")
+    expect(bar).to_have_attribute("width", "20")
     said = lab.page.locator(".messages").get_by_text("Slow: The image is being copied. 50 %")
     expect(said).to_have_count(1)
     expect(lab.page.locator(".messages").get_by_text("The image is being copied.")).to_have_count(1)

@@ -182,27 +182,28 @@ async function take(archive, name = null) {
   }
 }
 
-// A lab file is refused as a whole, with a sentence for each place in it that is wrong.
-async function takeFile(file) {
-  try {
-    return await api.createLab(file);
-  } catch (error) {
-    const lines = error.message.split("\n").map((line) => /^lab:(?:(\d+):\d+:)? (.*)$/.exec(line));
-    if (error.status === 0 || lines.includes(null)) throw error;
-    const items = lines.map(([, number, sentence]) => make("li", {}, number ? T.atLine(number, sentence) : sentence));
-    await dialog({ title: T.badFile(file.name), body: [make("div", { role: "alert" }, make("ul", { class: "problems" }, ...items))], submit: null, wide: true });
-    return undefined;
-  }
-}
-
 async function importFiles(files) {
   for (const file of files) {
     const busy = notice(T.importing(file.name));
-    const made = await tried(() => (LAB_FILE.test(file.name) ? takeFile(file) : take(file)));
+    try {
+      const made = await (LAB_FILE.test(file.name) ? api.createLab(file) : take(file));
+      notice(T.imported(made.name ?? file.name));
+    } catch (error) {
+      busy.remove();
+      await refused(file, error);
+    }
     busy.remove();
-    if (made) notice(T.imported(made.name ?? file.name));
     look();
   }
+}
+
+// A lab file is refused as a whole, with a sentence for each place in it that is wrong.
+async function refused(file, error) {
+  const lines = error.message.split("\n").map((line) => /^lab:(?:(\d+):\d+:)? (.*)$/.exec(line));
+  if (lines.includes(null)) return void notice(error.message, { error: true });
+  const items = lines.map(([, number, sentence]) => make("li", {}, number ? T.atLine(number, sentence) : sentence));
+  const list = make("div", { role: "alert" }, make("ul", { class: "problems" }, ...items));
+  await dialog({ title: T.badFile(file.name), body: [list], submit: null, wide: true });
 }
 
 function newLab() {

@@ -9,6 +9,7 @@ export const RING = 46; // how far from the middle of a node its ports are shown
 const WIDE_RING = 58; // for a node that has many
 const NAMES_UP_TO = 80; // so many links have the names of their ports beside their ends
 const BOW = 26; // how far links between the same two nodes keep apart
+const BAR = 40; // the width of a bar that tells how far work has come
 const STATES = { started: "M-3 -4.5l7 4.5-7 4.5z", stopped: "M-3.2 -3.2h6.4v6.4h-6.4z", suspended: "M-3.5 -4h2.4v8h-2.4zM1.1 -4h2.4v8h-2.4z" };
 
 export class Picture {
@@ -104,13 +105,13 @@ export class Picture {
     drawn.bar ??= drawn.g.appendChild(
       draw(
         "g",
-        { class: "progress", transform: `translate(${-HALF} ${-HALF - 12})` },
-        draw("rect", { width: 2 * HALF, height: 7, rx: 3.5 }),
-        draw("rect", { class: "done", height: 7, rx: 3.5 }),
+        { class: "progress", transform: `translate(${-BAR / 2} ${-HALF + 5})` },
+        draw("rect", { width: BAR, height: 5, rx: 2.5 }),
+        draw("rect", { class: "done", height: 5, rx: 2.5 }),
       ),
     );
     drawn.bar.classList.toggle("unknown", progress.share === null);
-    drawn.bar.lastElementChild.setAttribute("width", 2 * HALF * (progress.share ?? 0.3));
+    drawn.bar.lastElementChild.setAttribute("width", BAR * (progress.share ?? 0.3));
   }
 
   _newNode(node) {
