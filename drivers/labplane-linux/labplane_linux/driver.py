@@ -43,7 +43,7 @@ class LinuxDriver(PumpedDriver):
             "maxLength": frr.LONGEST,
             "default": None,
             "description": "FRR's configuration, which is loaded at each start; `write` at vtysh replaces it",
-            "x-saved-by": "test ! -e /etc/frr/frr.conf || vtysh -c write",
+            "x-saved-by": "test ! -S /run/frr/zebra.vty || vtysh -c write",
         },
         "daemons": {
             "type": "array",

@@ -137,7 +137,7 @@ def test_the_configuration_of_frr_is_saved_under_its_own_name(run: Run, tmp_path
     file = tmp_path / "lab.yaml"
     file.write_text(
         "name: routed\ndefaults: {kind: linux, adapters: 1}\nnodes:\n"
-        "  r1:  # a router\n    frr_conf: hostname r1\n  host: {startup: ip link set lo up}\nlinks:\n  - [r1, host]\n"
+        "  r1: {daemons: [ospfd]}  # a router\n  host: {startup: ip link set lo up}\nlinks:\n  - [r1, host]\n"
     )
     run("up", "--wait")
     run("exec", "r1", "vtysh -c 'configure terminal' -c 'ip route 192.0.2.0/24 blackhole'")

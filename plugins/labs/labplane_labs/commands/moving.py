@@ -88,6 +88,8 @@ def _put(lab: "LabFile", node: "Node", name: str, key: str, text: str) -> None:
         tree[node.name] = {}
     tree[node.name].pop(name, None)
     tree[node.name][key] = LiteralScalarString(text)
+    if "\n" in text.rstrip() and hasattr(tree[node.name], "fa"):
+        tree[node.name].fa.set_block_style()  # in braces it would be one long line
 
 
 @click.command("export")
