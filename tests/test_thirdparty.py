@@ -196,6 +196,7 @@ def test_the_plugins_that_work_do_so_beside_all_the_broken_ones(
         "labplane-linux linux",
         "labplane-linux nat",
         "labplane-qemu qemu",
+        "labplane-responder responder",
         "labplane-switch switch",
     }
     echo = reports["labplane-echo echo"]
