@@ -74,7 +74,7 @@ class Driver(ABC):
     console: ClassVar[bool] = True
     boots: ClassVar[bool] = False
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP}
-    hands_over: ClassVar[bool] = False  # whether `start` itself lets go of the lports, right before the machine binds them
+    hands_over: ClassVar[bool] = False  # whether `start` itself lets go of the lports, just before they are bound
 
     def __init__(self, lab: "Lab") -> None:
         self.lab = lab
