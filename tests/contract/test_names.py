@@ -56,7 +56,7 @@ def test_a_machine_of_any_name_runs_the_same_command_in_a_directory_of_its_id(
 ) -> None:
     """A name may be refused; one that is taken changes nothing but what is shown."""
     before = outside(server, name)
-    made = server.http.post(f"{project}/vpcs/vms", json={"name": name})
+    made = server.http.post(f"{project}/vpcs/vms", json={"name": name, "engine": "vpcs"})
     if made.status_code == 400:
         refusal(made, 400)
         assert shown(server.http.get(f"{project}/vpcs/vms")) == []
