@@ -92,6 +92,8 @@ class ProcessDriver(ConsoleDriver):
         """
         more = needs or Needs()
         images = replace(more, reads=(*more.reads, *vm.images()))
+        if self.lab.user is not None:
+            await asyncio.to_thread(give, vm.dir, self.lab.user)
         return await run_tool(self.lab, command, vm.dir, images, seconds)
 
     def companions(self, vm: "VM") -> Sequence[Companion]:

@@ -210,6 +210,19 @@ def test_a_helper_is_answered_with_what_it_printed(served: Served, monkeypatch: 
     assert (vm.dir / "file").read_text() == "made\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run emulators as another user")
+def test_a_helper_of_another_user_writes_in_the_directory_of_its_vm_before_the_first_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work(monkeypatch, "/bin/sh", "-c", "echo made > file")
+    with TemporaryDirectory() as other:
+        Path(other).chmod(0o755)
+        with serving(Path(other), [offering(Worker)], user="nobody") as served:
+            path = served.vm(served.project(), "worker")
+            assert served.http.post(f"{path}/start").status_code == 204
+            assert (vm_of(served, path).dir / "file").owner() == "nobody"
+
+
 def test_a_helper_that_fails_is_a_refusal_with_its_last_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     path = served.vm(served.project(), "worker")
     work(monkeypatch, "/bin/sh", "-c", "echo first; echo the reason; exit 3")
