@@ -156,6 +156,7 @@ def _make_draft(path: Path, draft: Path) -> None:
     if path.exists():
         raise Conflict(f"There is an image {path.name} already; choose another name, or delete it first.")
     draft.mkdir(parents=True)
+    draft.chmod(0o777)  # qemu-img may have a user of its own
 
 
 def _move(draft: Path, folder: Path) -> None:
