@@ -14,7 +14,7 @@ from lab_page import LabPage
 from labplane import VM, ConsoleDriver, Schema, Session, Unavailable
 from labplane.plugins.loading import installed
 from rfb import Painting
-from support import until
+from support import Server, until
 
 pressed: list[int] = []
 
@@ -106,6 +106,20 @@ def test_a_screen_is_seen_typed_at_and_comes_back(served: Served, lab: LabPage) 
     expect(lab.node("Desk")).to_be_focused()
     lab.page.mouse.dblclick(*lab.middle("Deaf"))
     expect(lab.page.get_by_text("Deaf has no console.")).to_be_visible()
+
+
+def test_the_screen_of_a_real_guest_is_seen(server: Server, project: str, lab: LabPage) -> None:
+    vm = server.vm(project, name="Desk", kind="qemu", console_type="vnc")
+    assert server.http.post(f"{vm}/start").status_code == 204
+    lab.open(server, project)
+    lab.page.mouse.dblclick(*lab.middle("Desk"))
+    expect(lab.page.locator(".pane.console")).to_have_attribute("data-state", "open")
+    lit = """() => {
+        const canvas = document.querySelector(".screen canvas");
+        const dots = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return canvas.width > 600 && dots.some((value, place) => place % 4 < 3 && value > 100);
+    }"""
+    until(lambda: lab.page.evaluate(lit), "the words of its BIOS")
 
 
 def test_long_work_has_a_bar_and_a_kind_that_cannot_start_here_says_why(served: Served, lab: LabPage) -> None:
