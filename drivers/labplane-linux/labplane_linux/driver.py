@@ -54,6 +54,7 @@ class LinuxDriver(PumpedDriver):
         },
     }
     confined = False  # Landlock refuses the mounts with which it confines itself
+    confines_itself = True
     keys = (*ProcessDriver.keys, "eof", "kill", "werase", "susp", "quit")
     boots = True
     prompt = rb"(?:^|[\r\n])[^\r\n\s]+:[^\r\n\s]*# "

@@ -30,6 +30,8 @@ class ProcessDriver(ConsoleDriver):
               system's libraries need, write nowhere but in ``vm.dir``, see `is_confined`, and use no TCP. It has no
               capabilities, even if the server has. Its loader is a way out, as far as reading goes, for a program that
               can be told to call it with arguments.
+    confines_itself: whether a program that is not `confined` confines itself, as one that makes namespaces does with
+              `confine` before it lets its users in; then it is not reported as unconfined.
     timer_slack: seconds that the program's timers may be late, so that one that looks for work again and again does so
                  less often (man 2 prctl, PR_SET_TIMERSLACK); 0 for as few as usual.
     sigpipe:  whether SIGPIPE ends the program, as usual; otherwise it is ignored, and writing to a connection that is
@@ -52,6 +54,7 @@ class ProcessDriver(ConsoleDriver):
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
     hands_over = True
+    confines_itself: ClassVar[bool] = False
     timer_slack: ClassVar[float] = 0.0
     sigpipe: ClassVar[bool] = True
     keys: ClassVar[Collection[str]] = ("intr", "erase")
@@ -107,7 +110,8 @@ class ProcessDriver(ConsoleDriver):
     @property
     def is_confined(self) -> bool:
         """Whether its programs are confined on this server, as far as files and programs go."""
-        return self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
+        by_the_server = self.confined and self.lab.settings.sandbox != "off" and self.lab.terminals.can_confine
+        return by_the_server or self.confines_itself
 
     async def launch(self, vm: "VM", session: Session) -> None:
         """Start the program and return when it is up; raise Conflict when it lacks what it needs.

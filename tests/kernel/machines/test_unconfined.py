@@ -27,9 +27,16 @@ class Bound(Free):
     confined = True
 
 
+class Launched(Free):
+    """Makes its namespaces, and confines itself then."""
+
+    kind = "launched"
+    confines_itself = True
+
+
 @pytest.mark.parametrize("sandbox", ["auto", "off"])
 def test_the_list_of_plugins_says_which_kinds_are_not_confined(sandbox: str, tmp_path: Path) -> None:
-    with serving(tmp_path, [offering(Free, Bound)], sandbox=sandbox) as served:
+    with serving(tmp_path, [offering(Free, Bound, Launched)], sandbox=sandbox) as served:
         told: dict[str, Any] = {one["name"]: one for one in served.http.get("/v1/plugins").json()}
         all_free = sandbox == "off" or not served.lab.terminals.can_confine
         assert told["testing"]["unconfined"] == (["bound", "free"] if all_free else ["free"])
