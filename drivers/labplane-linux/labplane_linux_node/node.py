@@ -146,18 +146,11 @@ def _start_frr(daemons: list[str], environment: Mapping[str, str]) -> None:
     for place in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         with suppress(FileNotFoundError):  # this kernel has no IPv6
             kernel.write(f"/proc/sys/net/{place}", "1")
-    zebra, *others = daemons
-    _start_daemons([zebra], environment)  # which the others look for when they start
-    _start_daemons(others, environment)
+    for name in daemons:
+        if _returncode(_spawn([f"{FRR}/{name}", "-d", "-A", "127.0.0.1"], environment)) != 0:
+            print(f"FRR's {name} did not start.", flush=True)
     if os.path.exists("/etc/frr/frr.conf"):
         _call(["/usr/bin/vtysh", "-b"], environment)
-
-
-def _start_daemons(names: list[str], environment: Mapping[str, str]) -> None:
-    started = {name: _spawn([f"{FRR}/{name}", "-d", "-A", "127.0.0.1"], environment) for name in names}
-    for name, pid in started.items():
-        if _returncode(pid) != 0:
-            print(f"FRR's {name} did not start.", flush=True)
 
 
 def _call(command: list[str], environment: Mapping[str, str]) -> None:
