@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from labplane_engine.watch import Watch
+
 MOST_FRAME = 65536
 AT_ONCE = 32  # frames of one descriptor that are taken before it is the turn of others
 IN_A_TURN = 64  # frames between ends of this engine that are delivered before it is the turn of others
@@ -47,7 +49,7 @@ class End:
             self._socket = socket.socket(fileno=descriptor)
             self._key = _key(self._socket)
         ends.add(self, self._key)
-        ends.loop.add_reader(descriptor, self._read_frames if self._socket is None else self._read_datagrams)
+        ends.watch.add(descriptor, self._read_frames if self._socket is None else self._read_datagrams)
 
     def send(self, frame: bytes) -> None:
         """Send a frame. Where nobody takes it, it is lost, as on any wire."""
@@ -67,7 +69,7 @@ class End:
         """Let go of the descriptor. It may be called again."""
         if self._descriptor < 0:
             return
-        self._ends.loop.remove_reader(self._descriptor)
+        self._ends.watch.remove(self._descriptor)
         self._ends.remove(self, self._key)
         if self._socket is not None:
             self._socket.close()
@@ -113,6 +115,7 @@ class Ends:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
+        self.watch = Watch(loop)
         self._by_key: dict[Key, End] = {}
         self._carried: deque[tuple[End, bytes]] = deque()
         self._is_due = False

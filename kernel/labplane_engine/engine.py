@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -44,18 +45,14 @@ class Engine(Clients):
         self._look_around()
 
     def attend(self, client: Client) -> None:
-        self._loop.add_reader(client.end.fileno(), self._hear, client)
+        self._ends.watch.add(client.end.fileno(), partial(self._hear, client), partial(self.pump, client))
         self._loop.call_soon(self.pump, client)
 
     def attend_more(self, client: Client) -> None:
-        if client.waits:
-            self._loop.add_writer(client.end.fileno(), self.pump, client)
-        else:
-            self._loop.remove_writer(client.end.fileno())
+        self._ends.watch.want_write(client.end.fileno(), client.waits)
 
     def dismiss(self, client: Client) -> None:
-        self._loop.remove_reader(client.end.fileno())
-        self._loop.remove_writer(client.end.fileno())
+        self._ends.watch.remove(client.end.fileno())
 
     def left_alone(self) -> None:
         self._look_around()
