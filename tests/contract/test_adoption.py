@@ -106,9 +106,9 @@ def test_when_keeper_and_server_are_killed_all_is_stopped_and_can_be_started(tmp
         project = server.project()
         vm = linked(server, project)
         pid = start(server, vm)
+        server.kill()  # first, or it might see the end of VPCS
         with visiting.visiting(server.projects / ".labplane") as keeper:
             os.kill(keeper.hello["pid"], signal.SIGKILL)
-        server.kill()
         until(lambda: not runs(pid), "the end of VPCS with its terminal")
         with server.again() as again:
             assert show(again, vm)["status"] == "stopped"

@@ -47,7 +47,7 @@ def test_a_third_party_machine_in_the_engine_passes_its_frames_included(environm
     (tmp_path / "test_responder.py").write_text(f"{text}    options = ('--config', {config!r})\n")
     done = pytest_in(tmp_path, environment / "python", "-q", "-rs")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "not checked" not in done.stdout
+    assert "not checked: frames" not in done.stdout
 
 
 def test_the_own_test_that_the_documentation_shows_passes(environment: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_kind_that_nobody_brings_is_told_with_what_became_of_each_plugin(
     (tmp_path / "test_typo.py").write_text(written.replace('"echo"', '"ecko"'))
     done = pytest_in(tmp_path, environment / "python", "-q", "-x")
     assert done.returncode == 1
-    assert "The server has no driver of the kind 'ecko', only echo, linux, responder, switch, vpcs." in done.stdout
+    assert re.search(r"The server has no driver of the kind 'ecko', only echo, (\w+, )+vpcs\.", done.stdout)
     assert "constructor of labplane-broken: OSError: in a constructor" in done.stdout
 
 

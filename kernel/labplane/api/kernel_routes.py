@@ -17,10 +17,10 @@ from labplane.validation.schemas import Schema
 
 VERSION = "1.3.dev1"
 FILE_NAME: Schema = {
+    "allOf": [ref("Name")],
     "type": "string",
-    "minLength": 1,
     "maxLength": 200,
-    "pattern": r"^(?!\.)[^/\\\x00-\x1f\x7f]*(?!\n)$",
+    "pattern": r"^(?!\.)[^/\\]*$",
     "description": "the name of a file, without '/', '\\' and control characters, that does not begin with '.'",
 }
 

@@ -89,7 +89,7 @@ def test_its_tests_pass_as_written(distribution: str, workshop: Workshop) -> Non
 def test_each_is_active_beside_those_of_labplane(server: Server) -> None:
     reports = {report["name"]: report for report in server.http.get("/v1/plugins").json()}
     ours = {candidate.name for candidate in installed() if candidate.distribution == "labplane"}
-    assert reports.keys() == {*ours, "my_plain", "my_process", "my_routes", "echo", "switch", "linux", "nat"}
+    assert reports.keys() == {*ours, "my_plain", "my_process", "my_routes", "echo", "switch", "linux", "nat", "qemu"}
     assert {report["state"] for report in reports.values()} == {"active"}
     for flavour in FLAVOURS:
         assert reports[f"my_{flavour}"]["distribution"] == f"labplane-my-{flavour}"
