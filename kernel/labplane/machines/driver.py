@@ -42,6 +42,8 @@ class Driver(ABC):
     boots:      whether its VMs have a guest that is up some time after their start. VM objects then have ``ready``, see
                 `VM`.
     nios:       JSON Schema of each NIO type that it takes, by name: `NIO_UDP`; there is `NIO_TAP` too.
+    hands_over: whether ``start`` itself lets go of the UDP ports of the links, right before the machine binds them;
+                otherwise that is done before it is called.
 
     The names ``name``, ``vm_id``, ``console``, ``project_id``, ``status``, ``ready`` and ``vm_directory`` are the
     kernel's own.
@@ -74,7 +76,7 @@ class Driver(ABC):
     console: ClassVar[bool] = True
     boots: ClassVar[bool] = False
     nios: ClassVar[Mapping[str, Schema]] = {"nio_udp": NIO_UDP}
-    hands_over: ClassVar[bool] = False  # whether `start` itself lets go of the lports, just before they are bound
+    hands_over: ClassVar[bool] = False
 
     def __init__(self, lab: "Lab") -> None:
         self.lab = lab

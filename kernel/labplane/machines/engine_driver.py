@@ -24,7 +24,7 @@ class EngineDriver(ConsoleDriver):
     """
 
     machine: ClassVar[str]
-    hands_over = True
+    hands_over: ClassVar[bool] = True
 
     def machine_settings(self, vm: "VM") -> Mapping[str, Any]:
         """What the machine of `vm` is called with: the settings of the VM, unless this is overridden."""

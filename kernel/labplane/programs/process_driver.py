@@ -53,7 +53,7 @@ class ProcessDriver(ConsoleDriver):
 
     readonly: ClassVar[Mapping[str, Schema]] = {"command_line": {"type": "string"}}
     confined: ClassVar[bool] = True
-    hands_over = True
+    hands_over: ClassVar[bool] = True
     confines_itself: ClassVar[bool] = False
     timer_slack: ClassVar[float] = 0.0
     sigpipe: ClassVar[bool] = True
