@@ -1,4 +1,7 @@
-"""What all tests of the pages share: one browser and one server for each process that runs them."""
+"""What all tests of the pages share: one server for each process that runs them, one browser for each file.
+
+While Playwright is there an event loop runs, which tests of other files may have none of.
+"""
 
 from collections.abc import Iterator
 
@@ -9,13 +12,13 @@ from lab_page import LabPage, chromium_running, visitor
 from support import Server, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     with chromium_running(playwright) as browser:
         yield browser
