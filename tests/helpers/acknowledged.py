@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx2
 
-from host import udp_ports_of
+from labplane.testing.host import udp_ports
 from lives import Lives, Process
 from support import PROGRAM
 
@@ -353,7 +353,7 @@ class Client:
             return False
         pair = {nio["lport"], nio["lport"] - 9}
         processes = [process for found in self._lives.machines().values() for process in found]
-        return any(pair <= udp_ports_of(process.pid) for process in processes)
+        return any(pair <= udp_ports(process.pid, connected=False) for process in processes)  # some may have ended
 
 
 def rewired(place: Place, nios: Mapping[str, Any]) -> list[str]:
