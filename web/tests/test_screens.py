@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from playwright.sync_api import expect
 
+from idle import Machine
 from inprocess import Served, offering, own, serving
 from lab_page import LabPage
 from labplane import VM, ConsoleDriver, Schema, Session, Unavailable
@@ -17,22 +18,6 @@ from rfb import Painting
 from support import Server, until
 
 pressed: list[int] = []
-
-
-class Machine:
-    """Runs until it is stopped."""
-
-    def __init__(self, session: Session) -> None:
-        self.returncode: int | None = None
-        self._session = session
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    async def stop(self) -> None:
-        if self.returncode is None:
-            self.returncode = 0
-            self._session.ended(0)
 
 
 class Screened(ConsoleDriver):

@@ -3,13 +3,14 @@
 import re
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters import wire
 from support import Server, Viewer, running, until
 
 CONVERGES_WITHIN = 60.0
@@ -33,18 +34,6 @@ def project(server: Server) -> Iterator[str]:
 
 def node(server: Server, project: str, name: str, **settings: Any) -> str:
     return server.vm(project, name, kind="linux", **settings)
-
-
-def wire(server: Server, project: str, one: tuple[str, int], other: tuple[str, int]) -> list[Mapping[str, Any]]:
-    """Plug a link between two adapters, each of a VM; its two NIOs."""
-    ports = [server.http.post(f"{project}/ports/udp").json()["udp_port"] for _ in range(2)]
-    nios: list[Mapping[str, Any]] = []
-    for (vm, adapter), (lport, rport) in zip((one, other), (ports, ports[::-1]), strict=True):
-        nio = {"type": "nio_udp", "lport": lport, "rport": rport, "rhost": "127.0.0.1"}
-        reply = server.http.post(f"{vm}/adapters/{adapter}/ports/0/nio", json=nio)
-        assert reply.status_code == 201, reply.text
-        nios.append(nio)
-    return nios
 
 
 def start(server: Server, *vms: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters import wire
 from guests import images
 from support import Server, Viewer, running, until
 
@@ -53,18 +54,6 @@ def machine(server: Server, project: str, name: str = "G", **own: Any) -> str:
     """A machine that is at its firmware's prompt in a moment."""
     plain = {"kernel_image": "ipxe.lkrn", "kernel_command_line": "shell", "ram": 32, "process_priority": "normal"}
     return server.vm(project, name, kind="qemu", **{**plain, **own})
-
-
-def wire(server: Server, project: str, one: tuple[str, int], other: tuple[str, int]) -> list[Mapping[str, Any]]:
-    """Plug a link between two adapters, each of a VM; its two NIOs."""
-    ports = [server.http.post(f"{project}/ports/udp").json()["udp_port"] for _ in range(2)]
-    nios: list[Mapping[str, Any]] = []
-    for (vm, adapter), (lport, rport) in zip((one, other), (ports, ports[::-1]), strict=True):
-        nio = {"type": "nio_udp", "lport": lport, "rport": rport, "rhost": "127.0.0.1"}
-        reply = server.http.post(f"{vm}/adapters/{adapter}/ports/0/nio", json=nio)
-        assert reply.status_code == 201, reply.text
-        nios.append(nio)
-    return nios
 
 
 def ask(server: Server, method: str, path: str, status: int, body: Any = None) -> Any:

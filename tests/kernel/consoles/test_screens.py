@@ -10,28 +10,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from idle import Machine
 from inprocess import Served, offering, serving
 from labplane import VM, Conflict, ConsoleDriver, Schema, Session
 from labplane.testing import port_is_free
 from support import until
 
 HELLO = b"RFB 003.008\n"
-
-
-class Machine:
-    """Runs until it is stopped."""
-
-    def __init__(self, session: Session) -> None:
-        self.returncode: int | None = None
-        self._session = session
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    async def stop(self) -> None:
-        if self.returncode is None:
-            self.returncode = 0
-            self._session.ended(0)
 
 
 def speak(end: socket.socket) -> None:
