@@ -1,6 +1,8 @@
-"""A quick yes to what satisfies a schema of everyday keywords; whoever gets no yes is to ask jsonschema.
+"""A quick yes to values that satisfy a schema of everyday keywords, and to such schemas; without a yes, ask jsonschema.
 
-jsonschema takes 40 to 100 µs for a request body, most of it for the sake of errors; this takes 2 to 5.
+jsonschema takes 40 to 100 µs for a request body, most of it for the sake of errors; `shortcut` takes 2 to 5. It takes
+half a second to find the 300 schemas of our own plugins valid, which is half of a server's start; `is_everyday` takes
+a hundredth of that.
 """
 
 import re
@@ -35,6 +37,9 @@ _BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
     "exclusiveMaximum": lt,
 }
 _is_object, _is_array, _is_string, _is_number = (_TYPES[name] for name in ("object", "array", "string", "number"))
+
+
+_named_or_within = re.compile(r"[a-z]+:[\w.-]+|#(/[\w.$-]+)*")
 
 
 class _Unusual(Exception):
@@ -145,3 +150,61 @@ def _nothing_else(names: frozenset[str]) -> Accepts:
 
 def _implies(condition: Accepts, consequence: Accepts) -> Accepts:
     return lambda value: not condition(value) or consequence(value)
+
+
+def is_everyday(schema: Any) -> bool:
+    """True only for a valid JSON Schema, made of nothing but everyday keywords."""
+    if isinstance(schema, bool):
+        return True
+    if not isinstance(schema, dict):
+        return False
+    for keyword, rule in schema.items():
+        valid = _VALID.get(keyword)
+        if not (keyword.startswith("x-") if valid is None else valid(rule)):
+            return False
+    return True
+
+
+def _is_schemas(rule: Any) -> bool:
+    return isinstance(rule, list) and len(rule) > 0 and all(map(is_everyday, rule))
+
+
+def _is_by_name(rule: Any) -> bool:
+    return isinstance(rule, dict) and all(map(is_everyday, rule.values()))
+
+
+def _is_words(rule: Any) -> bool:
+    return isinstance(rule, list) and all(map(_is_string, rule)) and len(set(rule)) == len(rule)
+
+
+def _is_type(rule: Any) -> bool:
+    return all(kind in _TYPES for kind in rule) if _is_words(rule) and rule else _is_string(rule) and rule in _TYPES
+
+
+def _is_count(rule: Any) -> bool:
+    return _TYPES["integer"](rule) and rule >= 0
+
+
+def _is_pattern(rule: Any) -> bool:
+    try:
+        return _is_string(rule) and re.compile(rule) is not None
+    except re.error:
+        return False
+
+
+_VALID: Mapping[str, Accepts] = {
+    **dict.fromkeys(("items", "additionalProperties", "if", "then", "else", "not"), is_everyday),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), _is_schemas),
+    **dict.fromkeys(("properties", "$defs"), _is_by_name),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _is_count),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
+    **dict.fromkeys(("title", "description", "format"), _is_string),
+    **dict.fromkeys(("deprecated", "readOnly", "writeOnly", "uniqueItems"), _TYPES["boolean"]),
+    **dict.fromkeys(("enum", "examples"), _is_array),
+    **dict.fromkeys(("const", "default"), lambda _: True),
+    "$ref": lambda rule: _is_string(rule) and _named_or_within.fullmatch(rule) is not None,
+    "pattern": _is_pattern,
+    "patternProperties": lambda rule: _is_by_name(rule) and all(map(_is_pattern, rule)),
+    "required": _is_words,
+    "type": _is_type,
+}

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given, strategies as st
 
 from labplane.net.nios import NIO_TAP, NIO_UDP, nio_schema
 from labplane.validation.named import NAMED
 from labplane.validation.schemas import LabValidator, Schemas
-from labplane.validation.shortcut import shortcut
+from labplane.validation.shortcut import is_everyday, shortcut
 
 
 def nothing_named(_: str) -> None:
@@ -100,3 +101,75 @@ def test_it_follows_named_schemas_and_leaves_those_that_name_themselves_alone() 
     assert named.shortcut({"$ref": "labplane:Name"})("x")
     assert not named.shortcut({"$ref": "labplane:Name"})(1)
     assert not named.shortcut({"$ref": "labplane:Tree"})({})
+
+
+keywords = st.sampled_from(
+    (
+        *everyday,
+        *unusual,
+        *("if", "items", "properties", "allOf", "anyOf", "$defs", "$ref", "examples", "x-own", "uniqueItems"),
+        *("deprecated", "format", "default", "maxProperties"),
+    )
+)
+rules = scalars | kinds | st.sampled_from(["(", "#/a", "labplane:A", "a b"])
+nearly = st.recursive(
+    rules,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2) | st.dictionaries(keywords, inner)
+    ),
+    max_leaves=6,
+)
+
+
+def is_valid_schema(schema: Any) -> bool:
+    try:
+        LabValidator.check_schema(schema)
+    except jsonschema.SchemaError:
+        return False
+    return True
+
+
+@given(schemas({**everyday, "patternProperties": st.just({"^a": {"not": True}})}))
+def test_schemas_of_everyday_keywords_are_valid_at_once(schema: Any) -> None:
+    assert is_everyday(schema)
+    assert is_valid_schema(schema)
+
+
+@given(st.dictionaries(keywords, nearly, min_size=1))
+def test_what_jsonschema_calls_no_schema_is_not_everyday(schema: Any) -> None:
+    assert is_everyday(schema) <= is_valid_schema(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "text"},
+        {"type": []},
+        {"type": ["string", "string"]},
+        {"type": ["string", ["null"]]},
+        {"minLength": -1},
+        {"minLength": True},
+        {"minimum": "1"},
+        {"pattern": "("},
+        {"patternProperties": {"(": {}}},
+        {"required": "name"},
+        {"required": ["name", "name"]},
+        {"required": [1]},
+        {"properties": []},
+        {"properties": {"name": None}},
+        {"items": [{}]},
+        {"allOf": []},
+        {"anyOf": {}},
+        {"enum": "a"},
+        {"title": 1},
+        {"deprecated": "yes"},
+        {"$ref": 1},
+        {"$defs": {"inner": {"properties": {"deep": {"type": "text"}}}}},
+        {"dependentSchemas": 1},
+        [],
+    ],
+    ids=str,
+)
+def test_faults_of_each_kind_in_schemas_are_left_to_jsonschema(schema: Any) -> None:
+    assert not is_everyday(schema)
+    assert not is_valid_schema(schema)
