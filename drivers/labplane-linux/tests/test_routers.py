@@ -289,7 +289,7 @@ def test_what_vtysh_writes_is_the_node_s_configuration_from_then_on(server: Serv
     with ExitStack() as stack:
         viewer = console(server, other, stack)
         viewer.until(b"H" + PROMPT)
-        viewer.type("ip route; ln -sf /etc/passwd /etc/frr/frr.conf")
+        viewer.type("until ip route | grep black; do sleep 0.1; done; ln -sf /etc/passwd /etc/frr/frr.conf")
         viewer.until(b"blackhole 10.8.0.0/16")
         viewer.until(b"H" + PROMPT)
     assert server.http.get(other).json()["frr_conf"] is None, "a link is not followed"

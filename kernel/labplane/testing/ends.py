@@ -115,7 +115,7 @@ class EndTests:
                 assert server.programs() == ran, "another program runs than before"
                 assert again.show(vm).get("console") == shown.get("console")
                 again.stop(vm)
-            assert not server.processes(), f"there are processes still: {server.processes()}"
+            again.nothing_new({}, "nothing of it ran any more")
             again.start(vm)
             again.stays(vm, "started")
 

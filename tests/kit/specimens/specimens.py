@@ -24,8 +24,13 @@ from labplane import (
     hook,
 )
 
-# It ends with its server, however that ends (man 2 prctl, PR_SET_PDEATHSIG): nobody would take it over.
-TICKS = "import ctypes, time\nctypes.CDLL(None).prctl(1, 9)\nwhile True: time.sleep(60)"
+# It ends with its server, however and whenever that ends (man 2 prctl, PR_SET_PDEATHSIG): nobody would take it over.
+TICKS = """
+import ctypes, os, sys, time
+ctypes.CDLL(None).prctl(1, 9)
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(60)
+"""
 
 
 class Reference(Driver):
@@ -62,7 +67,7 @@ class Reference(Driver):
         self.lab.background(self.watch(vm, process))
 
     def command(self, vm: VM) -> Sequence[str]:
-        return [sys.executable, "-I", "-S", "-c", TICKS]
+        return [sys.executable, "-I", "-S", "-c", TICKS, str(os.getpid())]
 
     async def watch(self, vm: VM, process: asyncio.subprocess.Process) -> None:
         await process.wait()
