@@ -304,7 +304,7 @@ async def delete(vm: VM, deleted: DeletedDirs) -> None:
     """Remove `vm` for good (M-12). Raises LabError, with nothing changed, when that cannot be kept."""
     await vm.lab.state.write(records.delete(vm))
     await remove(vm)
-    vm.lab.values.drop(vm.id)
+    vm.lab.values.drop(vm.project_id, vm.id)
     deleted.add(vm)  # only now: a commit must not take the directory of a VM that is still being stopped
 
 

@@ -35,7 +35,7 @@ def insert(vm: "VM") -> "list[Statement]":
     return [
         (_INSERT, (*row, json.dumps(vm.leases), vm.status, vm.generation)),
         forget,
-        *_ports(vm, vm.console, {}, vm.leases),
+        *_ports(vm, numbers(vm.console, {}, vm.leases)),
     ]
 
 
@@ -51,7 +51,7 @@ def change(vm: "VM", **changes: Any) -> "list[Statement]":
     row = (new["name"], json.dumps(new["settings"]), new["console"], _nios(new["nios"]))
     statements: list[Statement] = [(_CHANGE, (*row, json.dumps(new["leases"]), vm.id))]
     if changes.keys() & {"console", "nios", "leases"}:
-        held = _ports(vm, new["console"], new["nios"], new["leases"])
+        held = _ports(vm, numbers(new["console"], new["nios"], new["leases"]))
         statements += [("DELETE FROM port WHERE vm_id = ?", (vm.id,)), *held]
     return statements
 
@@ -129,18 +129,18 @@ def _nios(nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> str:
     return json.dumps([[*port, nio] for port, nio in nios.items()])
 
 
-def _ports(
-    vm: "VM",
-    console: int | None,
-    nios: Mapping[tuple[int, int], Mapping[str, Any]],
-    leases: Mapping[str, Mapping[str, int]],
-) -> "list[Statement]":
-    numbers = [(UDP, nio["lport"]) for nio in nios.values() if "lport" in nio]
-    numbers += [(pool, number) for pool, ports in leases.items() for number in ports.values()]
-    if console is not None:
-        numbers.append((CONSOLE, console))
-    inherited = [(_INHERIT, number) for number in numbers if number[0] == UDP]
-    return [*inherited, *((_HOLD, (*number, vm.id, vm.project_id)) for number in numbers)]
+def numbers(
+    console: int | None, nios: Mapping[tuple[int, int], Mapping[str, Any]], leases: Mapping[str, Mapping[str, int]]
+) -> list[tuple[str, int]]:
+    """The ports of a VM with that console, these NIOs and leases: of each its pool and its number."""
+    found = [(UDP, nio["lport"]) for nio in nios.values() if "lport" in nio]
+    found += [(pool, number) for pool, ports in leases.items() for number in ports.values()]
+    return found if console is None else [*found, (CONSOLE, console)]
+
+
+def _ports(vm: "VM", ports: list[tuple[str, int]]) -> "list[Statement]":
+    inherited = [(_INHERIT, port) for port in ports if port[0] == UDP]
+    return [*inherited, *((_HOLD, (*port, vm.id, vm.project_id)) for port in ports)]
 
 
 def since_now(boot: str, since: float) -> float:

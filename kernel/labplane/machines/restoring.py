@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from labplane.errors import Conflict, LabError, NotFound
 from labplane.machines import records
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("labplane")
 
 _VMS = (
-    "SELECT vm_id, kind, name, settings, console, nios, ports, wanted, generation, last_exit FROM vm "
+    "SELECT vm_id, kind, name, wanted, generation, last_exit, settings, console, nios, ports FROM vm "
     "WHERE project_id = ? ORDER BY position"
 )
 _UNCLAIMED = "SELECT number, boot, since FROM port WHERE project_id IS NULL"
 _HELD = "SELECT pool, number, project_id FROM port WHERE project_id IS NOT NULL"
+_HELD_OF = "SELECT vm_id, pool, number FROM port WHERE project_id = ?"
 _DELETED = "SELECT vm_id, kind, committed FROM deleted WHERE project_id = ?"
 
 
@@ -76,22 +78,23 @@ async def restore(
     A VM that cannot be brought back, for its kind is not installed, say, stays as it is kept, and that is told.
     """
     await lab.values.load(project_id)
-    rows = await lab.state.write([(_VMS, (project_id,))])
     owner = lab.project_owner(project_id)
-    other = _hold_lports(lab, rows, owner)
-    for vm_id, kind, name, settings, console, nios, ports, wanted, generation, last_exit in rows:
-        links: dict[Port, NIO] = {(adapter, port): _moved(nio, other) for adapter, port, nio in json.loads(nios)}
+    held: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for vm_id, pool, number in await lab.state.write([(_HELD_OF, (project_id,))]):
+        held[vm_id].add((pool, number))
+    vms = [_Kept.of(row, held[row[0]]) for row in await lab.state.write([(_VMS, (project_id,))])]
+    other = _hold_lports(lab, vms, owner)
+    for kept in vms:
         try:
-            if kind not in kinds:
-                raise Conflict(f"no plugin here brings the kind {kind!r}; install one that does and start again.")
-            vm = VM(lab, kinds[kind], project_id, vm_id, name, directory)
-            vm.generation, vm.wanted = generation, wanted
-            vm.last_exit = None if last_exit is None else json.loads(last_exit)
-            await _bring_back(vm, json.loads(settings), console, links, json.loads(ports))
+            if kept.kind not in kinds:
+                raise Conflict(f"no plugin here brings the kind {kept.kind!r}; install one that does and start again.")
+            vm = VM(lab, kinds[kept.kind], project_id, kept.vm_id, kept.name, directory)
+            vm.generation, vm.wanted, vm.last_exit = kept.generation, kept.wanted, kept.last_exit
+            await _bring_back(vm, kept, other)
         except LabError as error:
-            _tell(lab, project_id, f"The VM {name!r} ({vm_id}) is kept but not there: {error}")
-            if console is not None:
-                lab.consoles.restore(console, owner)
+            _tell(lab, project_id, f"The VM {kept.name!r} ({kept.vm_id}) is kept but not there: {error}")
+            if kept.console is not None:
+                lab.consoles.restore(kept.console, owner)
     rows = await lab.state.write([(_DELETED, (project_id,))])
     for vm_id, kind, _ in rows:
         deleted.restore(project_id, vm_id, directory_in(directory, kind, vm_id))
@@ -99,40 +102,67 @@ async def restore(
         lab.background(deleted.go_on(project_id, committed))
 
 
-async def _bring_back(
-    vm: VM,
-    settings: dict[str, Any],
-    console: int | None,
-    nios: dict[Port, NIO],
-    leases: Mapping[str, Mapping[str, int]],
-) -> None:
+class _Kept(NamedTuple):
+    """What the state has of a VM; held: the ports that it has for it."""
+
+    vm_id: str
+    kind: str
+    name: str
+    wanted: str
+    generation: int
+    last_exit: dict[str, Any] | None
+    settings: Mapping[str, Any]
+    console: int | None
+    nios: Mapping[Port, NIO]
+    leases: Mapping[str, Mapping[str, int]]
+    held: Set[tuple[str, int]]
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], held: Set[tuple[str, int]]) -> Self:
+        vm_id, kind, name, wanted, generation, last_exit, settings, console, nios, leases = row
+        links = {(adapter, port): nio for adapter, port, nio in json.loads(nios)}
+        ended = None if last_exit is None else json.loads(last_exit)
+        own = (json.loads(settings), console, links, json.loads(leases))
+        return cls(vm_id, kind, name, wanted, generation, ended, *own, held)
+
+    def is_true_of(self, vm: VM) -> bool:
+        """Whether nothing of `vm` is other than it is kept."""
+        now = (vm.console, vm.nios, vm.leases)
+        return now == (self.console, self.nios, self.leases) and {*records.numbers(*now)} == self.held
+
+
+async def _bring_back(vm: VM, kept: _Kept, other: Mapping[int, int]) -> None:
     lab, driver = vm.lab, vm.driver
-    while (other := lab.vms.get(vm.id)) is not None:
-        async with other.lock:  # it is in the making, and is refused in the end, since the state has this one
-            if not other.gone:
-                raise Conflict(f"its id belongs to {other} of the project {other.project_id} meanwhile.")
+    while (known := lab.vms.get(vm.id)) is not None:
+        async with known.lock:  # it is in the making, and is refused in the end, since the state has this one
+            if not known.gone:
+                raise Conflict(f"its id belongs to {known} of the project {known.project_id} meanwhile.")
     async with vm.lock:
-        if console is not None:
-            vm.console = _again(lab.consoles, vm, console)
+        if kept.console is not None:
+            vm.console = _again(lab.consoles, vm, kept.console)
         for pool, which in ((lab.consoles, records.CONSOLE), (lab.udp, records.UDP)):
-            for name, number in leases.get(which, {}).items():
+            for name, number in kept.leases.get(which, {}).items():
                 vm.leases[which][name] = _again(pool, vm, number)
         lease_consoles(vm)
         lab.vms.add(vm)
+        settings = {name: value for name, value in kept.settings.items() if name in driver.properties}
         try:
-            settings = {name: value for name, value in settings.items() if name in driver.properties}
             await vm.supervised(driver.restore(vm, settings))
         except BaseException:
             lab.vms.discard(vm)
             release_ports(vm)
             raise
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | settings
-        for port, nio in nios.items():
-            if "lport" not in nio or _takes_over(vm, nio["lport"]):
-                vm.nios[port] = nio
+        for port, nio in kept.nios.items():
+            moved = _moved(nio, other)
+            if "lport" not in moved or _takes_over(vm, moved["lport"]):
+                vm.nios[port] = moved
             else:
-                vm.tell("warning", f"{vm} is no longer linked at port {port[1]}: its UDP port {nio['lport']} is taken.")
-        lab.state.note(("vm", vm.id), *records.change(vm, console=vm.console, nios=vm.nios, leases=vm.leases))
+                vm.tell(
+                    "warning", f"{vm} is no longer linked at port {port[1]}: its UDP port {moved['lport']} is taken."
+                )
+        if not kept.is_true_of(vm):
+            lab.state.note(("vm", vm.id), *records.change(vm, console=vm.console, nios=vm.nios, leases=vm.leases))
         try:
             vm.dir.mkdir(parents=True, exist_ok=True)
             if lab.adopter is not None:
@@ -161,9 +191,9 @@ def _takes_over(vm: VM, lport: int) -> bool:
     return True
 
 
-def _hold_lports(lab: "Lab", rows: Iterable[tuple[Any, ...]], owner: str) -> dict[int, int]:
+def _hold_lports(lab: "Lab", vms: Iterable[_Kept], owner: str) -> dict[int, int]:
     """Hold the UDP ports of the project's links for it; other ones for those that others got while it was closed."""
-    wanted = [nio["lport"] for row in rows for *_, nio in json.loads(row[5]) if "lport" in nio]
+    wanted = [nio["lport"] for kept in vms for nio in kept.nios.values() if "lport" in nio]
     taken = [number for number in wanted if not lab.udp.restore(number, owner)]
     other = {}
     with suppress(LabError):  # there are no more
@@ -172,13 +202,12 @@ def _hold_lports(lab: "Lab", rows: Iterable[tuple[Any, ...]], owner: str) -> dic
     return other
 
 
-def _moved(nio: dict[str, Any], other: Mapping[int, int]) -> dict[str, Any]:
+def _moved(nio: NIO, other: Mapping[int, int]) -> NIO:
     """The NIO with other numbers, at both ends if the far one is in the same project."""
-    if "lport" in nio:
-        nio["lport"] = other.get(nio["lport"], nio["lport"])
-        if nio["rhost"].startswith("127.") or nio["rhost"] == "localhost":
-            nio["rport"] = other.get(nio["rport"], nio["rport"])
-    return nio
+    if not other or "lport" not in nio:
+        return nio
+    ends = ["lport", "rport"] if nio["rhost"].startswith("127.") or nio["rhost"] == "localhost" else ["lport"]
+    return {**nio, **{end: other.get(nio[end], nio[end]) for end in ends}}
 
 
 def _tell(lab: "Lab", project_id: str, sentence: str) -> None:

@@ -1,10 +1,10 @@
 """`Store`: JSON values of a plugin that outlive the server."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labplane.state.state import State, Statement
 
@@ -19,13 +19,22 @@ REMOVE = "DELETE FROM value WHERE plugin = ? AND project_id = ? AND key = ?"
 SELECT = f"SELECT {COLUMNS} FROM value WHERE project_id = ? ORDER BY position"  # noqa: S608
 
 
+class Value(NamedTuple):
+    """A value of a plugin, and the VM with which it goes, if it is of one."""
+
+    value: Any
+    vm_id: str | None
+
+
 class Values:
     """The values of all plugins: those of the lab, and those of the projects that are open."""
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self._values: dict[tuple[str, str], dict[str, Any]] = {}
-        self._of_vm: dict[str, list[tuple[str, str, str]]] = {}
+        self._values: dict[str, dict[str, dict[str, Value]]] = {}  # of a project, of a plugin, by their keys
+        self._of_vms: dict[
+            str, dict[str, set[tuple[str, str]]]
+        ] = {}  # of a project, a VM: plugins and keys that it had
 
     async def load(self, project_id: str = LAB) -> None:
         """Have the values of that project, or of the lab, at hand."""
@@ -35,26 +44,34 @@ class Values:
 
     def unload(self, project_id: str) -> None:
         """Let go of the values of a project, which is closed or deleted."""
-        for plugin, owner in [known for known in self._values if known[1] == project_id]:
-            del self._values[plugin, owner]
+        self._values.pop(project_id, None)
+        self._of_vms.pop(project_id, None)
 
-    def of(self, plugin: str, project_id: str) -> dict[str, Any]:
-        return self._values.get((plugin, project_id), {})
+    def of(self, plugin: str, project_id: str) -> Mapping[str, Value]:
+        return self._values.get(project_id, {}).get(plugin, {})
+
+    def of_vm(self, plugin: str, project_id: str, vm_id: str) -> dict[str, Any]:
+        """The values of that plugin that go with a VM, by their keys."""
+        keys = [key for owner, key in self._of_vms.get(project_id, {}).get(vm_id, ()) if owner == plugin]
+        values = self.of(plugin, project_id)
+        return {key: values[key].value for key in keys if key in values and values[key].vm_id == vm_id}
 
     def keep(self, plugin: str, project_id: str, key: str, value: Any, vm_id: str | None) -> None:
         """Take note of a value that is written; None when it is gone."""
-        values = self._values.setdefault((plugin, project_id), {})
+        values = self._values.setdefault(project_id, {}).setdefault(plugin, {})
         if value is None:
             values.pop(key, None)
             return
-        values[key] = value
+        values[key] = Value(value, vm_id)
         if vm_id is not None:
-            self._of_vm.setdefault(vm_id, []).append((plugin, project_id, key))
+            self._of_vms.setdefault(project_id, {}).setdefault(vm_id, set()).add((plugin, key))
 
-    def drop(self, vm_id: str) -> None:
+    def drop(self, project_id: str, vm_id: str) -> None:
         """Let go of the values of a VM, which is deleted."""
-        for plugin, project_id, key in self._of_vm.pop(vm_id, ()):
-            self._values.get((plugin, project_id), {}).pop(key, None)
+        for plugin in {plugin for plugin, _ in self._of_vms.get(project_id, {}).get(vm_id, ())}:
+            for key in self.of_vm(plugin, project_id, vm_id):
+                del self._values[project_id][plugin][key]
+        self._of_vms.get(project_id, {}).pop(vm_id, None)
 
 
 class Together:
@@ -112,11 +129,16 @@ class Store:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`, not to be changed."""
-        return self._all.of(self._plugin, self._project_id).get(key, default)
+        kept = self._all.of(self._plugin, self._project_id).get(key)
+        return default if kept is None else kept.value
 
     def items(self) -> list[tuple[str, Any]]:
         """Each key with its value, in the order in which the keys were first put."""
-        return list(self._all.of(self._plugin, self._project_id).items())
+        return [(key, kept.value) for key, kept in self._all.of(self._plugin, self._project_id).items()]
+
+    def of_vm(self, vm_id: str) -> dict[str, Any]:
+        """Those that go with that VM of the project, however many others there are."""
+        return self._all.of_vm(self._plugin, self._project_id, vm_id)
 
     async def put(self, key: str, value: Any, *, vm_id: str | None = None) -> None:
         """Keep `value`, in JSON types; None removes the key. vm_id: of the VM with which it goes, if it is of one."""

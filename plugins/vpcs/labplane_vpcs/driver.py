@@ -97,12 +97,13 @@ class VPCSDriver(ProcessDriver):
 
     async def restore(self, vm: VM, settings: Mapping[str, Any]) -> None:
         """The script stays as it is in its file, which its console may have written since."""
-        kept = {int(key.removeprefix(MAC_ID)): vm_id for key, vm_id in self._store.of(vm.project_id).items()}
-        earlier = next((mac_id for mac_id, vm_id in kept.items() if vm_id == vm.id), None)
+        store = self._store.of(vm.project_id)
+        earlier = next((_mac_id_in(key) for key in store.of_vm(vm.id)), None)
+        kept = (_mac_id_in(key) for key, _ in store.items())
         vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, kept, shared=not self.lab.started)
         if mac_id != earlier:
             if earlier is not None:
-                await self._store.of(vm.project_id).put(f"{MAC_ID}{earlier}", None)
+                await store.put(f"{MAC_ID}{earlier}", None)
             await self._keep_mac_id(vm)
 
     async def _keep_mac_id(self, vm: VM) -> None:
@@ -240,6 +241,11 @@ class VPCSDriver(ProcessDriver):
             pause = min(pause * 1.2, 0.02)
         what = f"UDP port {lport}" if lport is not None else f"tap device {vm.nios[PORT]['tap_device']}"
         raise Conflict(f"{vm} could not open its {what}: {session.last_line or 'it ended'}. The VM is stopped again.")
+
+
+def _mac_id_in(key: str) -> int:
+    """The number in a key of the store."""
+    return int(key.removeprefix(MAC_ID))
 
 
 def _check_device(name: str) -> None:

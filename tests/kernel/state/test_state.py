@@ -205,8 +205,28 @@ def test_values_that_are_put_together_are_written_by_the_one_who_asked_for_that(
                     collected.written()
             assert store.items() == [("a", 1)]
             assert rows(tmp_path) == [("a",)]
-            values.drop("v")
+            values.drop("", "v")
             assert store.items() == []
+
+    run(main())
+
+
+def test_a_vm_s_values_are_those_alone_that_are_its_own_now(tmp_path: Path, run: Run) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as state:
+            values = Values(state)
+            mine, others = (Store(values, plugin).of("p") for plugin in ("mine", "others"))
+            await mine.put("shared", 1, vm_id="v")
+            await mine.put("own", 2, vm_id="v")
+            await others.put("x", 3, vm_id="v")
+            await mine.put("shared", None)
+            await mine.put("shared", 4, vm_id="w")
+            assert (mine.of_vm("v"), mine.of_vm("w"), others.of_vm("v")) == ({"own": 2}, {"shared": 4}, {"x": 3})
+            assert mine.of_vm("unknown") == Store(values, "mine").of_vm("v") == {}
+            values.drop("p", "v")
+            assert (mine.items(), others.items(), mine.of_vm("v")) == ([("shared", 4)], [], {})
+            await values.load("p")
+            assert mine.of_vm("w") == {"shared": 4}
 
     run(main())
 
