@@ -1,12 +1,12 @@
 """One connection to a keeper or an engine: requests with replies, and events, on the event loop."""
 
 import asyncio
-import itertools
 import json
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count, islice, takewhile
 from typing import Any
 
 from labplane_keeper import OLDEST, PROTOCOL, VERSION
@@ -15,6 +15,7 @@ from labplane_keeper.clients import HEAD, MOST_DATA, MOST_JSON
 READ = 256 * 1024
 ANSWERS_WITHIN = 10.0
 MOST_UNSENT = 1024 * 1024
+MOST_JOINED = 64
 
 Event = Callable[[dict[str, Any], bytes], None]
 
@@ -39,7 +40,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = self._loop.create_future()
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._numbers = itertools.count(1)
+        self._numbers = count(1)
         self._received = bytearray()
         self._out: deque[tuple[bytes, Sequence[int] | None]] = deque()
         self._sent = 0  # of the first of them
@@ -81,8 +82,8 @@ class Connection:
         number = next(self._numbers)
         asked: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._asked[number] = asked
-        count = {"descriptors": len(descriptors)} if descriptors else {}
-        self._send({"op": op, "seq": number, **count, **members}, data, descriptors)
+        passed = {"descriptors": len(descriptors)} if descriptors else {}
+        self._send({"op": op, "seq": number, **passed, **members}, data, descriptors)
         try:
             reply = await asked
         finally:
@@ -110,6 +111,7 @@ class Connection:
         """Close the connection; requests that wait for a reply raise Lost."""
         if self.closed:
             return
+        self._flush()
         self._loop.remove_reader(self._end)
         self._loop.remove_writer(self._end)
         self._end.close()
@@ -127,7 +129,7 @@ class Connection:
             return
         self._out.append((HEAD.pack(len(text), len(data)) + text + data, descriptors))
         if len(self._out) == 1:
-            self._flush()
+            self._loop.call_soon(self._flush)  # with all that this turn of the loop sends besides
 
     def _flush(self) -> None:
         if self.closed or self._broken:
@@ -135,13 +137,16 @@ class Connection:
         try:
             while self._out:
                 frame, descriptors = self._out[0]
-                numbers = descriptors if descriptors and not self._sent else ()
-                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(numbers)}i", *numbers))]
-                piece = memoryview(frame)[self._sent :]
-                self._sent += self._end.sendmsg([piece], rights if numbers else [])
-                if self._sent == len(frame):
-                    self._out.popleft()
-                    self._sent = 0
+                pieces, rights = [memoryview(frame)[self._sent :]], []
+                if not descriptors:
+                    plain = takewhile(lambda one: not one[1], islice(self._out, 1, MOST_JOINED))
+                    pieces += [memoryview(frame) for frame, _ in plain]
+                elif not self._sent:
+                    numbers = struct.pack(f"{len(descriptors)}i", *descriptors)
+                    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)]
+                self._sent += self._end.sendmsg(pieces, rights)
+                while self._out and self._sent >= len(self._out[0][0]):
+                    self._sent -= len(self._out.popleft()[0])
         except BlockingIOError:
             self._loop.add_writer(self._end, self._flush)
         except OSError:

@@ -152,7 +152,7 @@ def test_input_that_nobody_reads_is_bounded_and_the_rest_of_the_server_goes_on(
     tmp_path: Path, run: Callable[[Any], Any]
 ) -> None:
     async def main() -> None:
-        script = "stty raw -echo; echo up; read go <fifo; stty -icanon min 0 time 10; echo read $(wc -c)"
+        script = "stty raw -echo; echo up; read go <fifo; stty -icanon min 0 time 20; echo read $(wc -c)"
         os.mkfifo(tmp_path / "fifo")
         async with child(tmp_path, SH, "-c", script) as one:
             await one.until(b"up")
