@@ -29,7 +29,7 @@ from labplane.settings import Settings, SettingsError
 from labplane.state.store import Store
 from labplane.supervision import Supervisor
 from labplane.validation import jsonbody
-from labplane.validation.schemas import Schema, Schemas, complaint
+from labplane.validation.schemas import Schema, Schemas
 
 log = logging.getLogger("labplane")
 
@@ -120,7 +120,7 @@ class Kernel(Lab):
 
     def parse(self, data: bytes, schema: Schema, whole: str = "The body") -> Any:
         value = jsonbody.parse(data, self.max_depth, whole)
-        if reason := complaint(self.schemas.compile(schema, "what is parsed"), value):
+        if reason := self.schemas.compile(schema, "what is parsed").complaint(value):
             raise BadRequest(f"{whole} does not fit its schema: {reason}.")
         return value
 

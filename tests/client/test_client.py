@@ -17,7 +17,7 @@ from labplane import BadRequest, Plugin, Request, Route, hook
 from labplane.client import VM, AsyncClient, Client, ClientError, Operations, Project, operation
 from labplane.plugins.loading import Candidate
 from labplane.settings import Settings
-from labplane.validation.schemas import LabValidator, Validator
+from labplane.validation.thorough import LabValidator, Validator
 
 WITHOUT_A_METHOD = {
     ("GET", "/v1/openapi.json"): "for programs that generate clients",

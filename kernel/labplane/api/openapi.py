@@ -85,7 +85,7 @@ def _operation(route: Route, schemas: Schemas, *, with_token: bool) -> dict[str,
     if route.streams:
         operation["requestBody"] = _content({}, BYTES, "")  # no body is an empty one
     elif route.body is not None:
-        needed = not schemas.compile(route.body, here).is_valid({})
+        needed = schemas.compile(route.body, here).complaint({}) is not None
         operation["requestBody"] = {"required": needed, **_content(route.body, JSON, f"{here}/requestBody")}
     elif route.method not in ("GET", "DELETE"):
         operation["requestBody"] = {"description": "Ignored", **_content({}, JSON, "")}

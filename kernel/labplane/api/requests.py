@@ -16,8 +16,7 @@ from labplane.errors import BadRequest, ClientGone, LabError, MethodNotAllowed, 
 from labplane.machines.vm import VM
 from labplane.validation import jsonbody
 from labplane.validation.named import UUID
-from labplane.validation.schemas import Validator, complaint
-from labplane.validation.shortcut import Accepts
+from labplane.validation.schemas import Rule
 
 log = logging.getLogger("labplane")
 
@@ -42,17 +41,10 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CompiledRoute:
-    """A route with the validators of its request bodies."""
+    """A route with the rule for its request bodies."""
 
     route: Route
-    validator: Validator | None
-    accepts: Accepts
-
-    def complaint(self, body: Any) -> str | None:
-        """The reason why the route does not take `body`; None when it does."""
-        if self.validator is None or self.accepts(body):
-            return None
-        return complaint(self.validator, body)
+    rule: Rule | None
 
 
 @dataclass(slots=True)
@@ -102,7 +94,7 @@ class Resource:
     async def _perform(
         self, compiled: CompiledRoute, value: Any, path: dict[str, Any], scope: Scope, receive: Receive | None
     ) -> Any:
-        if reason := compiled.complaint(value):
+        if compiled.rule is not None and (reason := compiled.rule.complaint(value)):
             raise BadRequest(f"The request does not fit its schema: {reason}.")
         vm = look_up(self.lab, path, compiled.route.kind)
         if vm is not None:

@@ -64,8 +64,8 @@ class RouteTable:
             where = f"{route.method} {route.path}"
             if route.reply is not None:
                 schemas.compile(route.reply, f"reply of {where}")
-            validator = None if route.body is None else schemas.compile(route.body, f"body of {where}")
-            compiled.append(CompiledRoute(route, validator, schemas.shortcut(route.body or {})))
+            rule = None if route.body is None else schemas.compile(route.body, f"body of {where}")
+            compiled.append(CompiledRoute(route, rule))
         return compiled
 
     def add(self, compiled: Iterable[CompiledRoute]) -> None:

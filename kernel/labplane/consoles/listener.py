@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from labplane.consoles.console import Console
 from labplane.consoles.sockets import bound
-from labplane.consoles.telnet import Telnet
 
 
 class Listener:
@@ -78,7 +77,9 @@ class Listener:
         servers, self._servers = self._servers, []
         await _stop(servers)
 
-    def _telnet(self) -> Telnet:
+    def _telnet(self) -> asyncio.Protocol:
+        from labplane.consoles.telnet import Telnet  # with a library that a server can start without
+
         return Telnet(self._console, self._keepalive)
 
 

@@ -21,7 +21,7 @@ from labplane.machines.lab import Lab
 from labplane.plugins.contract import HOOKS, NAMESPACE, Hooks, Plugin
 from labplane.programs.adoption import survives
 from labplane.reports import Report
-from labplane.validation.schemas import Schema, SchemaError, Schemas, check, complaint
+from labplane.validation.schemas import Schema, SchemaError, Schemas, check
 
 log = logging.getLogger("labplane")
 
@@ -194,7 +194,7 @@ class Plugins:
     def _config(self, name: str, schemas: Mapping[str, Schema], tables: Mapping[str, Any]) -> dict[str, Any]:
         given = tables.get(name, {})
         whole: Schema = {"type": "object", "properties": schemas, "additionalProperties": False}
-        if reason := complaint(self._host.schemas.compile(whole, f"the settings of {name}"), given, "the table"):
+        if reason := self._host.schemas.compile(whole, f"the settings of {name}").complaint(given, "the table"):
             raise PluginError(f"[plugins.{name}] in {self._lab.settings.source}: {reason}")
         defaults = {key: schema["default"] for key, schema in schemas.items() if "default" in schema}
         return defaults | dict(given)

@@ -13,7 +13,7 @@ import platformdirs
 
 from labplane.settings import SETTINGS, Settings, SettingsError, ends
 from labplane.validation.jsonbody import decode
-from labplane.validation.schemas import LabValidator, complaint
+from labplane.validation.schemas import Schemas
 
 log = logging.getLogger("labplane")
 
@@ -104,7 +104,8 @@ def _checked(values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     if unknown := sorted(set(values) - set(SETTINGS)):
         raise SettingsError(f"{source}: unknown key {unknown[0]!r}; allowed are {', '.join(SETTINGS)}")
     for name, value in values.items():
-        if reason := complaint(LabValidator({"properties": {name: SETTINGS[name].schema}}), {name: value}):
+        rule = Schemas().compile({"properties": {name: SETTINGS[name].schema}}, name)
+        if reason := rule.complaint({name: value}):
             raise SettingsError(f"{source}: {reason} ({SETTINGS[name].meaning})")
         if name.endswith("_ports") and not _is_range(value):
             allowed = "a range within 1-65535, lower end first, such as 2000-5000"

@@ -39,6 +39,7 @@ _BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
 _is_object, _is_array, _is_string, _is_number = (_TYPES[name] for name in ("object", "array", "string", "number"))
 
 
+_REFERENCES_BESIDES = frozenset({"$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor"})
 _named_or_within = re.compile(r"[a-z]+:[\w.-]+|#(/[\w.$-]+)*")
 
 
@@ -163,6 +164,40 @@ def is_everyday(schema: Any) -> bool:
         if not (keyword.startswith("x-") if valid is None else valid(rule)):
             return False
     return True
+
+
+def leads_somewhere(schema: Schema, resolve: Callable[[str], Schema | None]) -> bool:
+    """True only if every reference in a valid schema, and in all that it refers to, leads to a schema.
+
+    resolve: gives the schema that a ``$ref`` means from anywhere, None for none.
+    """
+    pending: list[tuple[Any, Any]] = [(schema, schema)]
+    seen: set[tuple[int, str]] = set()
+    while pending:
+        part, document = pending.pop()
+        if isinstance(part, dict):
+            if not _REFERENCES_BESIDES.isdisjoint(part):
+                return False
+            pending += ((inner, document) for inner in part.values())
+            reference = part.get("$ref")
+            if isinstance(reference, str) and (id(document), reference) not in seen:
+                seen.add((id(document), reference))
+                target = _within(document, reference[1:]) if reference[:1] == "#" else resolve(reference)
+                if target is None:
+                    return False
+                pending.append((target, document if reference[:1] == "#" else target))
+        elif isinstance(part, list):
+            pending += ((inner, document) for inner in part)
+    return True
+
+
+def _within(document: Any, pointer: str) -> Schema | None:
+    first, *steps = pointer.split("/")
+    if first:  # it is the name of an anchor
+        return None
+    for step in steps:
+        document = document.get(step) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def _is_schemas(rule: Any) -> bool:

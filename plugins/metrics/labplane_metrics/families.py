@@ -1,11 +1,12 @@
-"""A lab's figures as families of Prometheus samples."""
+"""A lab's figures as families of Prometheus samples, and their text."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from labplane import Lab
@@ -25,6 +26,18 @@ class Given(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._made
+
+
+def exposition(made: Iterable[Metric], accept: str) -> tuple[bytes, str]:
+    """These families, and those of this process, in the form that the header `accept` asks for; its media type.
+
+    The registry is made anew each time: the library's own is shared by the whole process.
+    """
+    registry = CollectorRegistry()
+    registry.register(Given(made))
+    ProcessCollector(registry=registry)
+    encode, media = choose_encoder(accept)
+    return encode(registry), media
 
 
 def families(lab: Lab, version: str, faults: Mapping[str, int], projects: int) -> list[Metric]:

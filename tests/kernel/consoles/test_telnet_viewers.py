@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from labplane.consoles import listener, telnet as module
+from labplane.consoles import telnet as module
 from labplane.consoles.telnet import BACKLOG, FAREWELL, Telnet
 from line import OFFER, Line, until
 from telnet_console import TelnetConsole
@@ -66,7 +66,7 @@ def test_a_connection_is_kept_alive(run: Any, monkeypatch: pytest.MonkeyPatch) -
             super().connection_made(transport)
             lines.append(self._line)
 
-    monkeypatch.setattr(listener, "Telnet", Noted)
+    monkeypatch.setattr(module, "Telnet", Noted)
 
     async def main() -> None:
         console = await listening(lambda _: None)

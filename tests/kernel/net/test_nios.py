@@ -7,7 +7,7 @@ import pytest
 from labplane import NIO_TAP, NIO_UDP, Conflict
 from labplane.net.nios import KNOWN_TYPES, check_port, check_type, nio_schema
 from labplane.validation.named import NAMED
-from labplane.validation.schemas import Schemas, complaint
+from labplane.validation.schemas import Schemas
 
 UDP = {"type": "nio_udp", "lport": 1, "rhost": "a", "rport": 65535}
 
@@ -15,7 +15,7 @@ UDP = {"type": "nio_udp", "lport": 1, "rhost": "a", "rport": 65535}
 def complain(nio: Any) -> str | None:
     schemas = Schemas()
     schemas.add(NAMED)
-    return complaint(schemas.compile(nio_schema({"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}), "NIO"), nio)
+    return schemas.compile(nio_schema({"nio_udp": NIO_UDP, "nio_tap": NIO_TAP}), "NIO").complaint(nio)
 
 
 @pytest.mark.parametrize("nio", [UDP, {"type": "nio_tap", "tap_device": "tap0"}])
@@ -80,7 +80,6 @@ def test_every_port_of_the_vm_is_fine() -> None:
 
 
 def test_a_kind_may_take_no_nio_at_all() -> None:
-    schema = Schemas().compile(nio_schema({}), "NIO")
-    assert complaint(schema, {"type": "nio_udp"}) is None
+    assert Schemas().compile(nio_schema({}), "NIO").complaint({"type": "nio_udp"}) is None
     with pytest.raises(Conflict, match=r"quiet does not support nio_udp; it takes none\."):
         check_type({"type": "nio_udp"}, "quiet", {})

@@ -1,6 +1,7 @@
 """Taking plugins in: whole or not at all, with a report that names the culprit, and never at the others' expense."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint
@@ -267,3 +268,20 @@ def test_labplanes_own_plugins_come_first_then_by_distribution_and_name(monkeypa
 def test_an_entry_point_without_a_distribution_is_a_candidate_all_the_same() -> None:
     candidate = _candidate(EntryPoint("mine", "labplane:Plugin", API))
     assert (candidate.name, candidate.distribution, candidate.load()) == ("mine", "unknown", Plugin)
+
+
+def test_what_takes_long_to_import_is_not_needed_by_a_server_that_starts(tmp_path: Path) -> None:
+    """Every start would take longer, that of each command's background server too."""
+    program = f"""
+import sys
+from labplane.kernel import Kernel
+from labplane.plugins.files import available
+from labplane.server import serving
+from labplane.settings import Settings
+settings = Settings(projects_dir={str(tmp_path)!r})
+lab = Kernel(settings, available(settings))
+assert len(lab.kinds) > 1
+print(sorted({{"jsonschema", "referencing", "telnetlib3", "prometheus_client", "rich"}} & sys.modules.keys()))
+"""
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -10,7 +10,7 @@ import pytest
 from inprocess import own, settings
 from labplane.kernel import Kernel
 from labplane.validation.named import NAMED, ref
-from labplane.validation.schemas import Schemas, complaint
+from labplane.validation.schemas import Schemas
 
 ID = "2d9f1ff3-9a6f-4d27-A6A6-4d7be2b5d5a1"
 
@@ -63,8 +63,9 @@ def schemas() -> Schemas:
 def complaint_of(schemas: Schemas, name: str, value: Any) -> str | None:
     """What is wrong with `value` as a member, as a request gets to hear it, once the quick answer was compared."""
     schema = {"type": "object", "properties": {"it": {**ref(name), "description": "beside it"}}}
-    found = complaint(schemas.compile(schema, "test"), {"it": value})
-    assert schemas.shortcut(schema)({"it": value}) is (found is None)
+    rule = schemas.compile(schema, "test")
+    found = rule.complaint({"it": value})
+    assert rule.accepts({"it": value}) is (found is None)
     return found
 
 
@@ -121,7 +122,7 @@ def test_every_body_of_labplane_is_judged_without_jsonschema_when_it_fits(tmp_pa
         "VpcsNIO": {"type": "nio_udp", "lport": 1, "rhost": "127.0.0.1", "rport": 65535},
     }
     for name, body in bodies.items():
-        assert lab.schemas.shortcut(ref(name))(body), name
+        assert lab.schemas.compile(ref(name), name).accepts(body), name
 
 
 def test_the_document_shows_each_reference_as_its_own(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from labplane.validation.schemas import SchemaError, Schemas, check, complaint
+from labplane.validation.schemas import SchemaError, Schemas, check
 
 
 def complain(schema: dict[str, Any], value: Any) -> str | None:
-    return complaint(Schemas().compile(schema, "here"), value)
+    return Schemas().compile(schema, "here").complaint(value)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_schemas_refer_to_each_other_by_name_in_any_order_and_in_circles() -> No
             "Node": {"properties": {"size": {"type": "integer"}, "below": {"$ref": "labplane:Tree"}}},
         }
     )
-    validator = schemas.compile({"$ref": "labplane:Tree"}, "body")
-    assert complaint(validator, [{"below": [{"size": 1}]}]) is None
-    assert complaint(validator, [{"below": [{"size": "1"}]}]) == "'0.below.0.size' must be of type integer, not string"
+    rule = schemas.compile({"$ref": "labplane:Tree"}, "body")
+    assert rule.complaint([{"below": [{"size": 1}]}]) is None
+    assert rule.complaint([{"below": [{"size": "1"}]}]) == "'0.below.0.size' must be of type integer, not string"
 
 
 def test_a_schema_refers_to_its_own_definitions() -> None:
@@ -135,6 +135,9 @@ def test_a_schema_refers_to_its_own_definitions() -> None:
         {"allOf": [{"$ref": "#/$defs/nowhere"}]},
         {"properties": {"default": {"$ref": "labplane:Nowhere"}}},
         {"$ref": "file:///etc/passwd"},
+        {"$dynamicRef": "#nowhere"},
+        {"$ref": "#/$defs/a~1b", "$defs": {"a": {}}},
+        {"$ref": "labplane:Known#/properties/none"},
     ],
 )
 def test_a_reference_that_leads_nowhere_is_refused_at_once(schema: dict[str, Any]) -> None:
@@ -142,6 +145,20 @@ def test_a_reference_that_leads_nowhere_is_refused_at_once(schema: dict[str, Any
     schemas.add({"Known": {}})
     with pytest.raises(SchemaError, match=r"^here: \$ref .* leads nowhere; named schemas: labplane:Known$"):
         schemas.compile(schema, "here")
+
+
+def test_a_reference_of_an_unusual_form_leads_where_it_says() -> None:
+    schemas = Schemas()
+    schemas.add({"Known": {"properties": {"a": {"type": "integer"}}}})
+    for reference in ("labplane:Known#/properties/a", "#/$defs/x~1y", "#/allOf/0", "#here"):
+        schema = {
+            "properties": {"it": {"$ref": reference}},
+            "$defs": {"x/y": {"type": "integer"}, "z": {"$anchor": "here", "type": "integer"}},
+            "allOf": [{"type": ["integer", "object"]}],
+        }
+        rule = schemas.compile(schema, "here")
+        assert rule.complaint({"it": 1}) is None, reference
+        assert rule.complaint({"it": "x"}), reference
 
 
 def test_what_merely_looks_like_a_reference_is_none() -> None:
@@ -181,4 +198,4 @@ def test_what_is_added_to_a_copy_arrives_only_when_it_is_taken_over() -> None:
     with pytest.raises(SchemaError):
         schemas.compile({"$ref": "labplane:A"}, "here")
     schemas.take_over(copy)
-    assert complaint(schemas.compile({"$ref": "labplane:A"}, "here"), 1)
+    assert schemas.compile({"$ref": "labplane:A"}, "here").complaint(1)

@@ -4,12 +4,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from labplane.net.nios import NIO_TAP, NIO_UDP, nio_schema
 from labplane.validation.named import NAMED
-from labplane.validation.schemas import LabValidator, Schemas
-from labplane.validation.shortcut import is_everyday, shortcut
+from labplane.validation.schemas import Schemas, references_in
+from labplane.validation.shortcut import is_everyday, leads_somewhere, shortcut
+from labplane.validation.thorough import LabValidator, dead_reference
 
 
 def nothing_named(_: str) -> None:
@@ -98,9 +99,9 @@ def test_it_knows_the_schema_of_nios(nio: Any, yes: bool) -> None:
 def test_it_follows_named_schemas_and_leaves_those_that_name_themselves_alone() -> None:
     named = Schemas()
     named.add({"Name": {"type": "string"}, "Tree": {"properties": {"child": {"$ref": "labplane:Tree"}}}})
-    assert named.shortcut({"$ref": "labplane:Name"})("x")
-    assert not named.shortcut({"$ref": "labplane:Name"})(1)
-    assert not named.shortcut({"$ref": "labplane:Tree"})({})
+    assert named.compile({"$ref": "labplane:Name"}, "here").accepts("x")
+    assert not named.compile({"$ref": "labplane:Name"}, "here").accepts(1)
+    assert not named.compile({"$ref": "labplane:Tree"}, "here").accepts({})
 
 
 keywords = st.sampled_from(
@@ -173,3 +174,44 @@ def test_what_jsonschema_calls_no_schema_is_not_everyday(schema: Any) -> None:
 def test_faults_of_each_kind_in_schemas_are_left_to_jsonschema(schema: Any) -> None:
     assert not is_everyday(schema)
     assert not is_valid_schema(schema)
+
+
+references = st.sampled_from(
+    [
+        "#",
+        "#/$defs/a",
+        "#/$defs/b/items",
+        "#/none",
+        "labplane:A",
+        "labplane:B",
+        "labplane:C",
+        "labplane:A#/items",
+        "#x",
+        "",
+    ]
+)
+parts = st.recursive(
+    st.dictionaries(st.sampled_from(["$ref"]), references),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "items": inner,
+            "$defs": st.dictionaries(st.sampled_from(["a", "b"]), inner),
+            "properties": st.dictionaries(st.sampled_from(["$ref", "$id", "x"]), inner, max_size=2),
+            "const": st.fixed_dictionaries({"$ref": references}),
+            "allOf": st.lists(inner, min_size=1, max_size=2),
+            "$anchor": st.just("x"),
+            "$dynamicRef": references,
+            "$id": st.just("labplane:B"),
+        },
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300)
+@given(parts, parts)
+def test_a_reference_that_leads_nowhere_never_seems_to_lead_somewhere(schema: Any, other: Any) -> None:
+    named = {"labplane:A": {"type": "string"}, "labplane:B": other}
+    if leads_somewhere(schema, named.get):
+        assert dead_reference(schema, named, references_in) is None
