@@ -65,6 +65,26 @@ def test_open_projects_come_back_with_vms_links_scripts_and_ports(tmp_path: Path
                 nothing(second.http.post(f"{vm}/start"))
 
 
+def test_what_comes_back_as_it_was_is_not_written_anew(tmp_path: Path) -> None:
+    """A start with thousands of VMs would take as long as their creation."""
+    with running(tmp_path / "projects") as first:
+        path = f"/v1/projects/{create(first)['project_id']}"
+        pair = first.linked_pair(path)
+        shown(first.http.post(f"{path}/ports/udp"), 201)
+        shown(first.http.post("/v1/ports/udp"), 201)
+        first.stop(signal.SIGKILL)
+        change(first.projects, "CREATE TABLE written (what TEXT)")
+        for table in ("vm", "port", "value"):
+            for what in ("INSERT", "UPDATE", "DELETE"):
+                note = f"INSERT INTO written VALUES ('{what}_of_{table}')"  # noqa: S608
+                change(first.projects, f"CREATE TRIGGER {what}_of_{table} AFTER {what} ON {table} BEGIN {note}; END")
+        with anew(first, signal.SIGKILL) as second:
+            assert len(vms(second, path)) == 2
+            assert state(second.projects, "SELECT what FROM written") == []
+            shown(second.http.put(pair[0], json={"name": "renamed"}))
+            assert state(second.projects, "SELECT what FROM written WHERE what LIKE '%_of_vm'") == [("UPDATE_of_vm",)]
+
+
 @ENDS
 def test_what_clients_post_again_is_as_it_is(tmp_path: Path, end: signal.Signals) -> None:
     """M-6, N-1."""

@@ -74,7 +74,6 @@ class Lab(ABC):
         self.state = State(lambda: settings.projects_path, settings.durability)
         self.state.measure = partial(self.measures.add, "commit")
         self.values = Values(self.state)
-        self.udp.on_change = partial(records.note_lease, self)
         self._deleted = DeletedDirs(self.state)
         self._closing: set[str] = set()
         self._holds: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

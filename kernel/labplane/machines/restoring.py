@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from labplane.errors import Conflict, LabError, NotFound
@@ -57,6 +58,7 @@ async def recall(lab: "Lab") -> None:
     since = {number: records.since_now(boot, since) for number, boot, since in unclaimed}
     for number in sorted(since, key=since.__getitem__):
         lab.udp.restore(number, None, since[number])
+    lab.udp.on_change = partial(records.note_lease, lab)  # only now: what is kept is not to be kept anew
 
 
 async def let_go(lab: "Lab") -> None:
