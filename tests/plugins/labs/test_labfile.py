@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from ruamel.yaml.scanner import RoundTripScanner
 
 from labplane_labs import ids
 from labplane_labs.labfile import End, LabFile, Link, Node, Test, load
@@ -140,6 +141,7 @@ def test_defaults_are_for_those_nodes_whose_kind_has_them(tmp_path: Path, schema
         ('{"name": "a", "nodes": {"pc": {"kind": "vpcs", "notes": "\\ud800"}}}', 1, 57, "half of a character"),
         ('{"name": "a",\n "name": "b", "nodes": {}}', 2, 2, "duplicate key"),
         ("[" * 20_000, 0, 0, "too much"),
+        ("{a: " * 20_000, 0, 0, "too much"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
@@ -192,3 +194,24 @@ def test_ids_follow_from_names_alone() -> None:
     """They must never change: a lab is found again by them."""
     assert ids.project_id("class7b") == "c997f7e3-aa09-5caf-935e-a75124cb5a80"
     assert ids.vm_id("class7b", "pc1") == "3d674ad8-3086-5673-9b81-ea4b22f5f5c3"
+
+
+def test_brackets_are_counted_before_they_are_read_ahead(
+    tmp_path: Path, schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library compares each with all that are open: a file of 20 KB took half a minute."""
+    looks = 0
+    look = RoundTripScanner.stale_possible_simple_keys
+
+    def counted(scanner: RoundTripScanner) -> None:
+        nonlocal looks
+        looks += 1
+        look(scanner)
+
+    monkeypatch.setattr(RoundTripScanner, "stale_possible_simple_keys", counted)
+    for opening in ("[", "{", "[a, ", "[{"):
+        assert "too much" in problems(tmp_path, schema, opening * 20_000)[0][2]
+    assert looks < 4000
+    assert parsed(tmp_path, schema, f"name: a\nnodes: {{pc: {{kind: vpcs, notes: {'x' * 10} }}}}\n").nodes.keys() == {
+        "pc"
+    }
