@@ -50,9 +50,11 @@ def left_by(ended: Mapping[int, str], known: Collection[int], *, nothing_runs: b
     To be called by the subreaper, whose children all orphans are. known: its children that are none.
     nothing_runs: then orphans whose run cannot be told are of those that have ended, too; under the pid 0.
     """
+    found: dict[int, list[int]] = {}
+    if _own_children() == set(known):  # as after the end of most programs, however many others there are
+        return found
     there = _processes()
     children = _children(there)
-    found: dict[int, list[int]] = {}
     for orphan in set(children.get(os.getpid(), ())) - set(known):
         if there[orphan].ended:  # and not reaped: what it had started may have been looked at when it still had it
             found.setdefault(0, []).append(orphan)
@@ -86,6 +88,24 @@ def _processes() -> dict[int, _Process]:
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             state, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
             found[int(name)] = _Process(int(parent), int(session), state in b"ZX")
+    return found
+
+
+def _own_children() -> set[int] | None:
+    """The children of this process, which has to be the one that reaps them; None where the system does not list them.
+
+    The list is exact then (man 5 proc): a child leaves it when it is reaped. That of the thread with the process's own
+    number comes last, since it takes over those of a thread that ends meanwhile.
+    """
+    own = str(os.getpid())
+    found: set[int] = set()
+    for thread in sorted(os.listdir("/proc/self/task"), key=own.__eq__):
+        try:
+            with open(f"/proc/self/task/{thread}/children", "rb") as file:
+                found.update(map(int, file.read().split()))
+        except OSError:
+            if thread == own:
+                return None
     return found
 
 
