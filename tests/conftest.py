@@ -14,9 +14,26 @@ STRANGERS = [*sorted(TREE.glob("tests/thirdparty/labplane-*")), *sorted(TREE.glo
 
 collect_ignore = ["thirdparty"]  # whose tests run where it is installed
 
+# Files that take a minute or more, most of it without a processor. Begun first, they end before the others do.
+LONG = (
+    "tests/kit/test_mutants.py",
+    "tests/kernel/cli/test_new_plugin.py",
+    "tests/test_action.py",
+    "drivers/labplane-qemu/tests/test_qemu_conformance.py",
+    "tests/contract/test_document.py",
+    "tests/kit/test_wires.py",
+    "tests/kit/test_installed.py",
+    "drivers/labplane-qemu/tests/test_qemu.py",
+)
+
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # what else runs here decides how long an example takes
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {TREE / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path, len(LONG)))
 
 
 def pytest_collection_finish() -> None:
