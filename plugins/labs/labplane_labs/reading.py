@@ -10,9 +10,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import RoundTripScanner
 
 LARGEST = 4 * 1024 * 1024
 MOST_VALUES = 200_000  # aliases can make many of few
+DEEPEST = 50
 
 Path_ = Sequence[str | int]
 
@@ -96,7 +98,7 @@ class Document:
 
     def _plain(self, value: Any, where: list[str | int]) -> Any:
         self._count += 1
-        if self._count > MOST_VALUES or len(where) > 50:
+        if self._count > MOST_VALUES or len(where) > DEEPEST:
             raise BadFile([Problem(self.name, 0, 0, "this is too much for a lab.")])
         if value is None or isinstance(value, bool):
             return value
@@ -145,9 +147,19 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+class _Scanner(RoundTripScanner):
+    """Gives up early: the library reads brackets ahead, and takes the square of their depth for them."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803 - the library's name
+        if len(self.flow_context) > DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass, to_push)
+
+
 def yaml_of_labs() -> YAML:
     """YAML 1.2 as lab files are read and written: comments and quotes stay."""
     yaml = YAML(typ="rt")
+    yaml.Scanner = _Scanner
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
