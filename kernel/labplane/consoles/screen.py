@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from labplane.consoles.console import Console
 from labplane.consoles.listener import Listener
@@ -24,6 +24,8 @@ class Screen(Listener):
 
     opened: gives a connected socket to the machine's VNC server, for one viewer. Raises LabError.
     most:   viewers at once.
+
+    viewers: how many see it.
     """
 
     def __init__(self, console: Console, opened: Opened, most: int = 64, keepalive: int = 60) -> None:
@@ -31,19 +33,13 @@ class Screen(Listener):
         self._opened = opened
         self._most = most
         self._idle = keepalive
-        self._viewers: set[asyncio.Task[None]] = set()
-
-    @property
-    def viewers(self) -> int:
-        """How many see it."""
-        return len(self._viewers)
+        self.viewers = 0
+        self._over = asyncio.Event()
 
     async def close(self) -> None:
         """Listen no more, and hang up on all viewers."""
         await super().close()
-        for viewer in tuple(self._viewers):
-            viewer.cancel()
-        await asyncio.gather(*self._viewers, return_exceptions=True)
+        self._over.set()
 
     async def view(self, websocket: WebSocket) -> None:
         """Show the screen to the client of `websocket`, in binary frames, until either side leaves.
@@ -56,7 +52,6 @@ class Screen(Listener):
             async def shown() -> None:
                 while data := await reader.read(PIECE):
                     await websocket.send_bytes(data)
-                await websocket.close(1000)
 
             async def typed() -> None:
                 while (message := await websocket.receive())["type"] == "websocket.receive":
@@ -64,6 +59,9 @@ class Screen(Listener):
                     await writer.drain()
 
             await self._until_one_ends(shown(), typed())
+        if websocket.client_state is WebSocketState.CONNECTED:
+            with suppress(WebSocketDisconnect):
+                await websocket.close(1000)
 
     def _protocol(self) -> asyncio.Protocol:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(PIECE), self._serve)
@@ -79,12 +77,10 @@ class Screen(Listener):
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A stream to the machine for one more viewer, who is hung up when the screen is closed."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
-        if len(self._viewers) >= self._most:
+        """A stream to the machine for one more viewer."""
+        if self.viewers >= self._most:
             raise Conflict(TOO_MANY.format(self._most))
-        self._viewers.add(task)
+        self.viewers += 1
         try:
             reader, writer = await asyncio.open_connection(sock=await self._opened(), limit=PIECE)
             try:
@@ -92,10 +88,11 @@ class Screen(Listener):
             finally:
                 writer.close()
         finally:
-            self._viewers.discard(task)
+            self.viewers -= 1
 
-    async def _until_one_ends(self, *directions: Awaitable[None]) -> None:
-        tasks = [asyncio.ensure_future(direction) for direction in directions]
+    async def _until_one_ends(self, *directions: Awaitable[object]) -> None:
+        """Pass on in all `directions` until one of them ends, or the screen is closed."""
+        tasks = [asyncio.ensure_future(direction) for direction in (*directions, self._over.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

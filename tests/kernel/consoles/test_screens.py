@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect
 
 from idle import Machine
@@ -102,7 +102,7 @@ def test_each_viewer_of_a_screen_has_a_stream_of_its_own(served: Served) -> None
     assert port_is_free(port) or served.lab.consoles.owner(port)
 
 
-def test_a_screen_is_seen_over_a_websocket(served: Served) -> None:
+def test_a_screen_is_seen_over_a_websocket(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     vm, _ = started(served)
     with connect(address(served, vm), subprotocols=["binary"], proxy=None) as websocket:  # type: ignore[list-item]
         assert websocket.subprotocol == "binary"
@@ -115,8 +115,9 @@ def test_a_screen_is_seen_over_a_websocket(served: Served) -> None:
             got += piece
         assert got == bytes(range(256))[::-1]
         served.http.post(f"{vm}/stop")
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosedOK):
             websocket.recv(20)
+    assert caplog.messages == []
 
 
 def test_a_screen_that_cannot_be_opened_is_refused_in_words(served: Served) -> None:
