@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from browser import OPTIONS, Tab, chromium
 from support import DEADLINE, Server
+
+SHELLS = Path(__file__).parent / "shells"  # a directory of plugins, whose machines have a further console
 
 expect.set_options(timeout=DEADLINE * 1000)
 
@@ -88,7 +91,7 @@ class LabPage(Tab):
 
     def console(self, name: str) -> Locator:
         """The console of a machine, which is opened if it is not; what it shows can be read there."""
-        pane = self.page.get_by_role("group", name=f"Console of {name}")
+        pane = self.page.get_by_role("group", name=f"Console of {name}", exact=True)
         if not pane.is_visible():
             self.page.mouse.dblclick(*self.middle(name))
         pane.locator(".xterm-accessibility-tree").wait_for(state="attached")
@@ -97,5 +100,5 @@ class LabPage(Tab):
     def type(self, name: str, line: str) -> None:
         """Type a line at the console of a machine."""
         self.console(name)
-        self.page.get_by_role("group", name=f"Console of {name}").locator("textarea").focus()
+        self.page.get_by_role("group", name=f"Console of {name}", exact=True).locator("textarea").focus()
         self.page.keyboard.type(f"{line}\n")

@@ -1,9 +1,11 @@
 """Consoles as tabs: several at once, found in, copied from, pasted to, larger and smaller, by mouse and by keyboard."""
 
+from pathlib import Path
+
 from playwright.sync_api import Browser, expect
 
-from lab_page import LabPage, visitor
-from support import Server
+from lab_page import SHELLS, LabPage, visitor
+from support import Server, running
 
 
 def test_consoles_are_tabs_side_by_side_and_reached_by_keys(
@@ -66,3 +68,42 @@ def test_text_of_a_console_is_found_copied_and_pasted(
         expect(lab.console("PC1")).to_contain_text("Press '?' to get help.")
         assert rows.count() > before
         assert lab.complaints == []
+
+
+def test_further_consoles_are_tabs_of_their_own(tmp_path: Path, lab: LabPage) -> None:
+    """M-21."""
+    with running(tmp_path / "projects", "--plugins-dir", str(SHELLS)) as server:
+        project = server.project()
+        vm = server.vm(project, "A", "shells")
+        assert server.http.post(f"{vm}/start").status_code == 204
+        lab.open(server, project)
+        lab.node("A").focus()
+        lab.page.keyboard.press("c")
+        tabs = lab.page.get_by_role("tab")
+        expect(tabs).to_have_text(["Messages", "A", "A aux"])
+        first = lab.page.get_by_role("tab", name="A", exact=True)
+        expect(first).to_have_attribute("aria-selected", "true")
+        lab.type("A", "shell=first; echo o''k")
+        expect(lab.console("A")).to_contain_text("ok")
+        first.focus()
+        lab.page.keyboard.press("ArrowRight")
+        expect(lab.page.get_by_role("tabpanel", name="A aux")).to_be_visible()
+        lab.type("A aux", 'echo "it is ${shell-another}"')
+        expect(lab.console("A aux")).to_contain_text("it is another")
+        assert lab.violations() == []
+        lab.page.get_by_role("button", name="Side by side").click()
+        for name in ("A", "A aux"):
+            expect(lab.page.get_by_role("group", name=f"Console of {name}", exact=True)).to_be_visible()
+        assert lab.violations() == []
+        port = server.http.get(vm).json()["consoles"]["aux"]
+        lab.page.mouse.click(*lab.middle("A"))
+        expect(lab.page.locator(".details dl")).to_contain_text(f"Console aux{port}")
+        assert server.http.put(vm, json={"name": "B"}).status_code == 200
+        expect(tabs).to_have_text(["Messages", "B", "B aux"])
+        expect(lab.console("B aux")).to_contain_text("it is another")
+        lab.page.get_by_role("tab", name="B aux").focus()
+        lab.page.keyboard.press("Delete")
+        expect(tabs).to_have_text(["Messages", "B"])
+        lab.page.mouse.dblclick(*lab.middle("B"))
+        expect(tabs).to_have_text(["Messages", "B", "B aux"])
+        expect(lab.console("B aux")).to_contain_text("it is another")  # what was printed before

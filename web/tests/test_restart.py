@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 from websockets.sync.client import connect
 
-from lab_page import visitor
+from lab_page import SHELLS, visitor
 from support import DEADLINE, Server, running
 
 
@@ -62,6 +62,56 @@ def test_the_page_goes_on_when_the_server_comes_back(tmp_path: Path, browser: Br
             assert re.findall(r"icmp_seq=(\d+) ", shown) == [str(number) for number in range(1, 13)]
             assert [shown.count(f"set pcname {name}") for name in ("SECOND", "THIRD")] == [1, 1]
             assert shown.count("Press '?' to get help.") == 1
+
+
+def test_a_further_console_goes_on_too_and_follows_its_machine(tmp_path: Path, browser: Browser) -> None:
+    with running(tmp_path / "projects", "--plugins-dir", str(SHELLS)) as server, visitor(browser) as lab:
+        project = server.project()
+        vm = server.vm(project, "A", "shells")
+        assert server.http.post(f"{vm}/start").status_code == 204
+        lab.open(server, project)
+        lab.page.mouse.dblclick(*lab.middle("A"))
+        lab.page.get_by_role("tab", name="A aux").click()
+        lab.type("A aux", "for n in {1..6}; do echo line=$n; sleep 0.5; done")
+        expect(lab.console("A aux")).to_contain_text("line=2")
+        server.kill()
+        pane = lab.page.get_by_role("tabpanel", name="A aux")
+        expect(pane.get_by_role("status")).to_contain_text("The server does not answer")
+        with server.again(port=server.port) as again:
+            expect(lab.console("A aux")).to_contain_text("line=6")
+            shown = re.findall(r"line=(\d+)", lab.console("A aux").inner_text())
+            assert shown == list("123456")
+            assert again.http.post(f"{vm}/stop").status_code == 204
+            expect(pane.get_by_role("status")).to_have_text("The machine does not run.")
+            assert again.http.post(f"{vm}/start").status_code == 204
+            expect(pane).to_have_attribute("data-state", "open")
+            lab.page.keyboard.type("echo ag''ain\n")
+            expect(lab.console("A aux")).to_contain_text("again")
+
+
+def test_a_screen_comes_back_and_takes_the_keys_again(tmp_path: Path, browser: Browser) -> None:
+    """Whether the server ends, or the machine."""
+    with running(tmp_path / "projects") as server, visitor(browser) as lab:
+        project = server.project()
+        vm = server.vm(project, "Desk", "qemu", console_type="vnc")
+        assert server.http.post(f"{vm}/start").status_code == 204
+        lab.open(server, project)
+        lab.page.mouse.dblclick(*lab.middle("Desk"))
+        pane = lab.page.get_by_role("tabpanel", name="Desk")
+        expect(pane.locator("canvas:focus")).to_be_visible()
+        expect(pane).to_have_attribute("data-state", "open")
+        server.kill()
+        expect(pane.get_by_role("status")).to_contain_text("The server does not answer")
+        with server.again(port=server.port) as again:
+            expect(pane).to_have_attribute("data-state", "open")
+            expect(pane.locator("canvas:focus")).to_be_visible()
+            assert again.http.post(f"{vm}/stop").status_code == 204
+            expect(pane.get_by_role("status")).to_have_text("The machine does not run.")
+            lab.page.keyboard.press("F6")
+            expect(lab.node("Desk")).to_be_focused()
+            assert again.http.post(f"{vm}/start").status_code == 204
+            expect(pane).to_have_attribute("data-state", "open")
+            expect(lab.node("Desk")).to_be_focused()  # who went elsewhere stays there
 
 
 def test_bytes_are_numbered_on_over_a_restart(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ async function json(method, path, body) {
 
 const project = (id) => `v1/projects/${id}`;
 export const vmPath = (vm) => `${project(vm.project_id)}/${vm.kind}/vms/${vm.vm_id}`;
+// further: the name of a further console; null for the first one.
+export const consolePath = (vm, further) => (further === null ? `${vmPath(vm)}/console` : `${vmPath(vm)}/consoles/${further}`);
 
 export const api = {
   status: () => json("GET", "v1/status"),

@@ -24,10 +24,12 @@ const keep = (name, value) => {
   }
 };
 
+const idOf = (node, further) => (further === null ? node.vm_id : `${node.vm_id}-${further}`);
+
 export class Drawer {
   constructor(lab) {
     this.lab = lab;
-    this.consoles = new Map(); // id → {terminal, tab, pane, state}
+    this.consoles = new Map(); // id → {terminal, tab, pane, title, close}
     this.split = false;
     this.fontSize = kept("console-font", 14);
     this.element = find("drawer");
@@ -66,19 +68,20 @@ export class Drawer {
     return button;
   }
 
-  // Open the console of a machine, or show it if it is open. type: "telnet" or "vnc".
-  open(node, type) {
-    if (node.console === null) return;
-    this.element.classList.remove("closed");
-    if (!this.consoles.has(node.vm_id)) this._add(node, type === "vnc" ? Screen : Terminal);
-    this._show(node.vm_id, true);
+  // Open the consoles of a machine, each as a tab; the first is shown. type: that of its console, "telnet", "vnc" or "none".
+  // further: the names of those that it has besides. False when it has none.
+  open(node, type, further) {
+    const all = [...(type === "none" ? [] : [null]), ...further];
+    for (const name of all) if (!this.consoles.has(idOf(node, name))) this._add(node, name, name === null && type === "vnc" ? Screen : Terminal);
+    if (all.length) this._show(idOf(node, all[0]), true);
+    return all.length > 0;
   }
 
-  _add(node, Console) {
-    const id = node.vm_id;
-    const tab = this._tab(id, node.name);
+  _add(node, further, Console) {
+    const id = idOf(node, further);
+    const tab = this._tab(id, "");
     // The keyboard closes with Delete: a tab has no buttons in it.
-    const close = make("span", { class: "tab-close", "aria-hidden": "true", title: T.closeTab(node.name) }, glyph("i-close"));
+    const close = make("span", { class: "tab-close", "aria-hidden": "true" }, glyph("i-close"));
     close.onclick = (event) => {
       event.stopPropagation();
       this.close(id);
@@ -86,9 +89,10 @@ export class Drawer {
     tab.append(close);
     tab.setAttribute("aria-keyshortcuts", "Delete");
     const state = make("p", { class: "console-state", role: "status" });
-    const title = make("h3", {}, node.name);
+    const title = make("h3");
     const pane = make("div", { class: "pane console", role: "tabpanel", id: `pane-${id}`, "aria-labelledby": `tab-${id}`, hidden: true }, title, state);
     const terminal = new Console(node, {
+      further,
       fontSize: this.fontSize,
       onnews: () => this._isShown(id) || tab.classList.add("news"),
       onstate: (now) => {
@@ -106,7 +110,14 @@ export class Drawer {
     });
     this.tabs.append(tab);
     this.panes.append(pane);
-    this.consoles.set(id, { terminal, tab, pane, title });
+    this.consoles.set(id, { terminal, tab, pane, title, close });
+    this._name(this.consoles.get(id));
+  }
+
+  _name({ terminal: { name }, tab, title, close }) {
+    if (title.textContent === name) return;
+    title.textContent = tab.firstElementChild.textContent = name;
+    close.title = T.closeTab(name);
   }
 
   close(id) {
@@ -196,10 +207,9 @@ export class Drawer {
 
   // The lab has changed: names of tabs, and machines that run again.
   _follow() {
-    for (const [id, { terminal, tab, title }] of this.consoles) {
-      const node = this.lab.nodes.get(id);
-      terminal.follow(node);
-      if (node && title.textContent !== node.name) title.textContent = tab.firstElementChild.textContent = node.name;
+    for (const one of this.consoles.values()) {
+      one.terminal.follow(this.lab.nodes.get(one.terminal.node.vm_id));
+      this._name(one);
     }
   }
 

@@ -72,6 +72,7 @@ export class Inspector {
       [T.kind, kind?.name ?? node.kind],
       [T.state, T.status[node.status]],
       node.console === null ? null : [T.address, String(node.console)],
+      ...Object.entries(vm.consoles ?? {}).map(([name, port]) => [T.further(T.address, name), String(port)]),
       ...Object.entries(vm)
         .filter(([name, value]) => !HIDDEN.includes(name) && ["string", "number", "boolean"].includes(typeof value) && value !== "" && String(value).length < 200)
         .map(([name, value]) => [labelOf(name, kind?.create.properties[name] ?? {}), String(value)]),

@@ -68,9 +68,8 @@ async function start() {
     },
     async console(several) {
       for (const node of several.filter((one) => one.console !== null).slice(0, MOST_CONSOLES)) {
-        const type = (await tried(() => api.vm(node)))?.console_type ?? "telnet";
-        if (type !== "none") drawer.open(node, type);
-        else notice(T.noConsole(node.name));
+        const { console_type = "telnet", consoles = {} } = (await tried(() => api.vm(node))) ?? {};
+        if (!drawer.open(node, console_type, Object.keys(consoles))) notice(T.noConsole(node.name));
       }
     },
     act: (action, several) => actions.act(action, several),

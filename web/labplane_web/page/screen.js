@@ -1,6 +1,6 @@
 // A console that is a screen: a VNC viewer on the WebSocket of a machine.
 
-import { socketAt, vmPath } from "./api.js";
+import { consolePath, socketAt } from "./api.js";
 import { Viewer } from "./viewer.js";
 
 let client = null;
@@ -11,6 +11,7 @@ const load = () => (client ??= import("./core.rfb.js").then((module) => module.d
 export class Screen extends Viewer {
   constructor(node, told) {
     super(node, "screen", told);
+    this.element.tabIndex = -1;
     this.ready = load().then((RFB) => {
       this.RFB = RFB;
       this.loaded = true;
@@ -19,8 +20,11 @@ export class Screen extends Viewer {
   }
 
   _attach() {
-    const socket = new WebSocket(socketAt(`${vmPath(this.node)}/console`), ["binary"]);
+    const socket = new WebSocket(socketAt(consolePath(this.node, this.further)), ["binary"]);
+    // Each connection has a canvas. The focus waits at the element for the next one, unless somebody goes elsewhere meanwhile.
+    const focused = () => this.element.contains(document.activeElement);
     socket.addEventListener("close", (event) => {
+      if (focused()) this.element.focus();
       this.rfb = null;
       this._closed(event.code);
     });
@@ -30,7 +34,7 @@ export class Screen extends Viewer {
     this.rfb.addEventListener("connect", () => {
       this._opened();
       this.onnews?.();
-      if (this.wanted) this.rfb?.focus();
+      if (focused()) this.rfb.focus();
     });
     this.rfb.addEventListener("credentialsrequired", () => this._say("locked"));
     return socket;
@@ -42,11 +46,9 @@ export class Screen extends Viewer {
 
   hide() {}
 
-  // The keys of a screen that is not connected yet go to it as soon as it is, unless somebody went elsewhere meanwhile.
   focus() {
-    this.wanted = true;
-    this.rfb?.focus();
-    addEventListener("focusin", () => (this.wanted = false), { once: true });
+    if (this.state === "open") this.rfb.focus();
+    else this.element.focus();
   }
 
   // The keys that a browser's own system takes for itself.

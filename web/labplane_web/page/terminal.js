@@ -1,6 +1,6 @@
 // A console that is a terminal, on the WebSocket of a machine. After a break it goes on at the byte where it was.
 
-import { socketAt, vmPath } from "./api.js";
+import { consolePath, socketAt } from "./api.js";
 import { make } from "./dom.js";
 import { Viewer } from "./viewer.js";
 
@@ -186,7 +186,7 @@ export class Terminal extends Viewer {
 
   _attach() {
     const from = this.run === null ? "" : `${this.run}:${this.offset}`;
-    const socket = new WebSocket(socketAt(`${vmPath(this.node)}/console?from=${from}`));
+    const socket = new WebSocket(socketAt(`${consolePath(this.node, this.further)}?from=${from}`));
     socket.binaryType = "arraybuffer";
     this.fresh = true; // nothing has come over this connection
     socket.onmessage = ({ data }) => (typeof data === "string" ? this._told(JSON.parse(data)) : this._print(new Uint8Array(data)));

@@ -159,6 +159,7 @@ export const T = {
   drawerHeight: "Height of the consoles",
   messages: "Messages",
   noMessages: "Nothing has happened yet.",
+  further: (node, name) => `${node} ${name}`,
   closeTab: (name) => `Close the console of ${name}`,
   split: "Side by side",
   find: "Find in the console",

@@ -10,10 +10,16 @@ const LATEST = 3000;
 // A kind of console defines `_attach`, which makes the connection and tells of it by `_opened` and `_closed`; show, hide,
 // focus; and where they mean something setFontSize and find.
 export class Viewer {
-  // node: the machine, kept up to date by `follow`. onnews: output came; onstate: the state changed.
-  constructor(node, name, { onnews, onstate }) {
-    Object.assign(this, { node, onnews, onstate, state: "connecting", wait: SOONEST, socket: null });
-    this.element = make("div", { class: name, role: "group", "aria-label": T.consoleOf(node.name) });
+  // node: the machine, kept up to date by `follow`. further: the name of a further console of it. onnews: output came;
+  // onstate: the state changed.
+  constructor(node, style, { further = null, onnews, onstate }) {
+    Object.assign(this, { node, further, onnews, onstate, state: "connecting", wait: SOONEST, socket: null });
+    this.element = make("div", { class: style, role: "group", "aria-label": T.consoleOf(this.name) });
+  }
+
+  // What its tab is called.
+  get name() {
+    return this.further === null ? this.node.name : T.further(this.node.name, this.further);
   }
 
   _say(state) {
@@ -26,6 +32,7 @@ export class Viewer {
   follow(node) {
     if (!node) return this._say("gone");
     this.node = node;
+    this.element.setAttribute("aria-label", T.consoleOf(this.name));
     if (node.status !== "stopped") this.nudge();
     else if (!this.socket) this._say("stopped");
   }
@@ -54,7 +61,6 @@ export class Viewer {
   _closed(code) {
     this.socket = null;
     if (this.disposed) return;
-    if (code === 4404) return this._say("gone");
     if (this.node.status === "stopped" && code === 1000) return this._say("stopped");
     this._say(code === 1000 ? "connecting" : "waiting");
     this._again();
