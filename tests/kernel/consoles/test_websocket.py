@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from labplane.consoles.console import TAIL, Console
 from labplane.consoles.websocket import BACKLOG, SocketViewer
@@ -78,6 +78,7 @@ class Client:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
+@example([b"four", b"fiver", b"six or"], {2}, {2})  # as many bytes are shown as there are in the words that are not
 def test_who_comes_again_with_a_number_gets_each_byte_once(
     pieces: list[bytes], hidden: set[int], left: set[int]
 ) -> None:

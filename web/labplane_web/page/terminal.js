@@ -199,7 +199,7 @@ export class Terminal extends Viewer {
   _told({ run, offset }) {
     if (this.run !== null && run !== this.run) this.screen.write("\r\n");
     else if (this.run !== null && offset !== this.offset && this.fresh) this.screen.reset();
-    Object.assign(this, { run, offset, fresh: false, replay: this.offset !== offset || offset === 0 });
+    Object.assign(this, { run, offset, fresh: false, replay: this.fresh && (this.offset !== offset || offset === 0) });
   }
 
   _print(bytes) {
