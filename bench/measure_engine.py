@@ -61,20 +61,21 @@ async def _scale(effort: Effort) -> list[Row]:
 
 
 async def _memory(effort: Effort) -> list[Row]:
-    """What the engine has with a number of PCs and with five times as many, each with 4 KiB on its console."""
+    """What engine and server have with a number of PCs and with five times as many, each with 4 KiB on its console."""
     rows = []
     for count, most in ((effort.vms, 60.0), (MANY * effort.vms, 120.0)):
         with labplane(**PORTS) as server:
             lab = await Lab.of(server)
             await _started(lab, BUILT_IN, 2)
-            before = server.rss()
+            processes = {"server": server, "engine": _engine(server)}
+            before = {name: one.rss() for name, one in processes.items()}
             await _started(lab, BUILT_IN, count, startup_script=CHATTY)
             await asyncio.sleep(1)
-            memory, grown = _engine(server).rss(), (server.rss() - before) * MIB / count
-        rows += [
-            Row(f"engine with {count:,} PCs: RSS", "MiB", [memory], [], f"at most {most:g} MiB", most),
-            Row(f"server with {count:,} PCs: more for each", "KiB", [grown], [], "at most 12 KiB", 12.0),
-        ]
+            after = {name: one.rss() for name, one in processes.items()}
+        rows.append(Row(f"engine with {count:,} PCs: RSS", "MiB", [after["engine"]], [], f"at most {most:g} MiB", most))
+        for name in processes:
+            grown = (after[name] - before[name]) * MIB / count
+            rows.append(Row(f"{name} with {count:,} PCs: more for each", "KiB", [grown], [], "at most 12 KiB", 12.0))
     return rows
 
 

@@ -55,10 +55,9 @@ class Console:
         self._held = b""
         self._hold: asyncio.TimerHandle | None = None
         self._viewers: dict[Viewer, None] = {}
-        self._leaving: set[Viewer] = set()
+        self._leaving: dict[Viewer, None] = {}
         self._typist: Viewer | None = None
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._nobody: asyncio.Event | None = None  # when somebody waits for that
         self._closed = False
 
     @property
@@ -100,15 +99,15 @@ class Console:
         """
         self._show_held()
         self._closed = True
-        self._leaving.update(self._viewers)
         for viewer in tuple(self._viewers):
             self._hang_up(viewer)
 
     async def empty(self) -> None:
         """Wait until no viewer is left, one second at the most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self._nobody.wait()
+        if self._viewers or self._leaving:
+            self._nobody = self._nobody or asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nobody.wait(), PATIENCE)
 
     def attach(self, viewer: Viewer, since: int | None = None) -> None:
         """Let a viewer see the session, beginning with what went before: with byte `since` if that is remembered.
@@ -119,13 +118,11 @@ class Console:
             viewer.hang_up()
             return
         if len(self._viewers) >= self._most:
-            self._leaving.add(viewer)
-            self._nobody.clear()
+            self._leaving[viewer] = None
             viewer.send(f"This console has {self._most} viewers already.\r\n".encode())
             viewer.hang_up()
             return
         self._viewers[viewer] = None
-        self._nobody.clear()
         missed = None if since is None else self._scrollback.since(since)
         replay = self._scrollback.replay() if missed is None else missed
         self.here = self._scrollback.first if since is None or missed is None else since
@@ -136,11 +133,16 @@ class Console:
     def detach(self, viewer: Viewer) -> None:
         """Forget a viewer whose connection is gone; an unknown one is none."""
         self._viewers.pop(viewer, None)
-        self._leaving.discard(viewer)
+        self._leaving.pop(viewer, None)
         if self._typist is viewer:
             self._typist = None
-        if not self._viewers and not self._leaving:
+        if self._nobody is not None and not self._viewers and not self._leaving:
             self._nobody.set()
+            self._nobody = None
+
+    def last(self, count: int) -> bytes:
+        """The last bytes that were shown, at most that many."""
+        return self._scrollback.last(count)
 
     def typed(self, viewer: Viewer, data: bytes) -> None:
         """Pass on what a viewer typed; one that was hung up is no longer listened to."""
@@ -173,7 +175,7 @@ class Console:
             self._hang_up(self._typist)
 
     def _hang_up(self, viewer: Viewer) -> None:
-        self._leaving.add(viewer)
+        self._leaving[viewer] = None
         self._viewers.pop(viewer, None)
         if self._typist is viewer:
             self._typist = None
@@ -218,6 +220,11 @@ class Scrollback:
         if not 0 <= back <= len(known) or number < self._whole_since:
             return None
         return bytes(known[len(known) - back :])
+
+    def last(self, count: int) -> bytes:
+        """The last `count` bytes, or all that are remembered if these are fewer."""
+        known = self._tail if self._skipped or len(self._tail) >= count else self._head + self._tail
+        return bytes(known[-count:])
 
     def replay(self) -> bytes:
         """What a newcomer is shown: everything, or whole lines of the head, `SKIPPED`, and whole lines of the tail."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
 
 from labplane.consoles.console import Console
 from labplane.consoles.sockets import bound
@@ -53,7 +54,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         sockets = bound((family, place) for family, _, _, _, place in found)
-        servers = [await loop.create_server(self._protocol_of_a_viewer, sock=one) for one in sockets]
+        servers = [await self._accept(one) for one in sockets]
         try:
             if self._closed:
                 raise RuntimeError("the console was closed while it began to listen")
@@ -76,6 +77,11 @@ class Listener:
         self.address = self._place = None
         servers, self._servers = self._servers, []
         await _stop(servers)
+
+    async def _accept(self, end: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        # The server, and what its viewers type, would keep the context of the request for as long as it listens.
+        return await loop.create_task(loop.create_server(self._protocol_of_a_viewer, sock=end), context=Context())
 
     def _telnet(self) -> asyncio.Protocol:
         from labplane.consoles.telnet import Telnet  # with a library that a server can start without

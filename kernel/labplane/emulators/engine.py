@@ -27,7 +27,7 @@ class EngineMachine:
     """A machine in the engine, a `Running`.
 
     run:  names this run among those of its VM, for viewers that come again (`Console.go_on`).
-    note: as it was given to `spawn`.
+    note: as it was given to `spawn`, of one that was adopted.
     lost: whether it ended because the engine did.
     """
 
@@ -38,7 +38,7 @@ class EngineMachine:
         on_output: Callable[[bytes], None],
         on_exit: Callable[[int], None],
         complain: Callable[[str], None],
-        note: Any,
+        note: Any = None,
     ) -> None:
         self.run = str(name["generation"])
         self.note = note
@@ -46,7 +46,7 @@ class EngineMachine:
         self.lost = False
         self._keeper, self._name = keeper, name
         self._on_output, self._on_exit, self._complain = on_output, on_exit, complain
-        self._ended = asyncio.Event()
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def write(self, data: bytes) -> None:
         """Type `data` at its console."""
@@ -58,9 +58,7 @@ class EngineMachine:
         if self.returncode is None:
             with suppress(ProcessLookupError, ConnectionError):
                 await self._keeper.ask("end", patience=0, **self._name)
-        await self._ended.wait()
-        assert self.returncode is not None  # noqa: S101 - it has ended
-        return self.returncode
+        return await asyncio.shield(self._ended)
 
     def leave(self) -> None:
         """Stay there when the server ends; the next one adopts it."""
@@ -77,7 +75,7 @@ class EngineMachine:
         """Take note of its end; for the client."""
         self.lost = status is None
         self.returncode = LOST if status is None else status
-        self._ended.set()
+        self._ended.set_result(self.returncode)
         self._on_exit(self.returncode)
 
 
@@ -124,7 +122,7 @@ class Engine:
         Raises OSError when it cannot be made.
         """
         run = {"id": name, "generation": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000}
-        made = EngineMachine(self._keeper, run, on_output, on_exit, complain, note)
+        made = EngineMachine(self._keeper, run, on_output, on_exit, complain)
         members = {"machine": machine, "settings": dict(settings), "note": note, "ring": ring, "read": True}
         if self._user is not None:
             await asyncio.to_thread(give, directory, self._user)

@@ -9,22 +9,22 @@ LIMIT = 1024 * 1024
 
 
 class LogFile:
-    """Empties the file `path` and appends to it; when it has half a MiB, it is renamed to ``<path>.1`` and begun anew.
+    """Empties the file `name` in `directory` and appends to it; when it has half a MiB, it is renamed to ``NAME.1``.
 
     When writing fails, as on a full disk, the log ends and the emulator goes on.
 
     complain: called with a sentence that says so.
     """
 
-    def __init__(self, path: Path, complain: Callable[[str], None] = lambda _: None) -> None:
-        self.path = path
+    def __init__(self, directory: Path, name: str, complain: Callable[[str], None] = lambda _: None) -> None:
+        self._directory, self._name = directory, name
         self._complain = complain
         self._file: BinaryIO | None = None
         self._size = 0
         try:
-            self._file = _emptied(path)
+            self._file = _emptied(self._path)
         except OSError as error:
-            self._complain(f"{path} is not written: {error.strerror}")
+            self._complain(f"{self._path} is not written: {error.strerror}")
 
     def write(self, data: bytes) -> None:
         if self._file is None:
@@ -33,7 +33,11 @@ class LogFile:
             self._file = self._append(self._file, data)
         except OSError as error:
             self.close()
-            self._complain(f"{self.path} is not continued: {error.strerror}")
+            self._complain(f"{self._path} is not continued: {error.strerror}")
+
+    @property
+    def _path(self) -> Path:
+        return self._directory / self._name
 
     def close(self) -> None:
         if self._file is not None:
@@ -44,8 +48,8 @@ class LogFile:
         self._size += len(data)
         if self._size > LIMIT // 2:
             file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            file = _emptied(self.path)
+            self._path.replace(self._directory / f"{self._name}.1")
+            file = _emptied(self._path)
             self._size = len(data)
         file.write(data)
         return file

@@ -43,7 +43,7 @@ class Running(Protocol):
 
 
 class Session:
-    """One run of a machine, from the opening of its console to its end.
+    """One run of a machine, from the opening of its console to its end. Its log is the file `log` in `directory`.
 
     name:       of the companion that it is the session of; empty for that of a VM itself.
     running:    the program or machine behind the console; None until it was started.
@@ -59,7 +59,8 @@ class Session:
 
     def __init__(
         self,
-        log: Path,
+        directory: Path,
+        log: str,
         *,
         name: str = "",
         typed: Callable[[bytes], bytes],
@@ -76,11 +77,10 @@ class Session:
         self.listener = Listener(self.console, keepalive)
         self.companions: list[Session] = []
         self.patience = 3.0
-        self.last_words = b""
         self._epilogue: asyncio.Task[None] | None = None
         self._is_confined = False
         self._was_denied = False
-        self._log_path = log
+        self._directory, self._log_name = directory, log
         self._log: LogFile | None = None
         self._logs = True
         self._left = False
@@ -94,6 +94,10 @@ class Session:
         return self.running is not None and self.running.returncode is None
 
     @property
+    def last_words(self) -> bytes:
+        return self.console.last(LAST_WORDS)
+
+    @property
     def last_line(self) -> str:
         """The last line that was printed, empty if none."""
         return self.last_words.decode(errors="replace").strip().rsplit("\n", 1)[-1].strip()
@@ -101,7 +105,8 @@ class Session:
     @property
     def suspicion(self) -> str:
         """A sentence, after a space, when a confined program ended, or was not executed, for a refusal; else empty."""
-        was_denied = self._was_denied or any(words in self.last_words for words in DENIALS)
+        last = self.last_words
+        was_denied = self._was_denied or any(words in last for words in DENIALS)
         return f" {CONFINED}" if self._is_confined and was_denied else ""
 
     def run(self, running: Running) -> None:
@@ -137,7 +142,7 @@ class Session:
                 command,
                 cwd=cwd,
                 on_output=self.printed,
-                log=self._log_path,
+                log=self._directory / self._log_name,
                 complain=self._complain_of_log,
                 name=name,
                 note=note,
@@ -221,7 +226,6 @@ class Session:
 
     def printed(self, data: bytes) -> None:
         """Show `data` on the console and write it to the log. To be called on the event loop."""
-        self.last_words = (self.last_words + data)[-LAST_WORDS:]
         self._begin_log()
         if self._log is not None:
             self._log.write(data)
@@ -262,11 +266,11 @@ class Session:
         await self.console.empty()
 
     def _complain_of_log(self, text: str) -> None:
-        self._complain(f"{self._log_path.parent}/{text}")
+        self._complain(f"{self._directory}/{text}")
 
     def _begin_log(self) -> None:
         if self._logs and self._log is None:
-            self._log = LogFile(self._log_path, self._complain)
+            self._log = LogFile(self._directory, self._log_name, self._complain)
 
     def _type(self, data: bytes) -> None:
         if self.running is not None:

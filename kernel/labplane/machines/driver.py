@@ -247,7 +247,8 @@ class ConsoleDriver(Driver):
     ) -> Session:
         """A session of `vm`, or of its companion of that name, in which nothing runs yet; for the kernel."""
         session = Session(
-            vm.dir / f"{companion or self.kind}.log",
+            vm.dir,
+            f"{companion or self.kind}.log",
             name=companion,
             typed=(lambda data: data) if companion else (lambda data: self._typed(vm, data)),
             leave_on=None if companion else self.leave_on,

@@ -17,7 +17,7 @@ from labplane.machines.images import check_start
 from labplane.machines.leases import lease_consoles, release_ports
 from labplane.machines.udp_ends import claim_lport, hand_over, take_back, takes_rport
 from labplane.machines.vm import STARTED, STOPPED, SUSPENDED, VM, Phase
-from labplane.net.nios import NIO, Port, check_port, check_type
+from labplane.net.nios import NIO, Port, check_port, check_type, lean
 from labplane.net.rhost import resolve_rhost
 from labplane.state.store import together
 from labplane.supervision import GRACE_SECONDS
@@ -276,7 +276,7 @@ async def plug(vm: VM, port: Port, nio: NIO) -> None:
         if lport is not None and fresh:
             udp.release(lport, vm)
         raise
-    vm.nios[port] = nio
+    vm.nios[port] = lean(nio)
     if rport is not None and rport in udp and udp.owner(rport) is None:
         udp.claim(rport, vm.lab.project_owner(vm.project_id))
     if old_lport is not None and old_lport != lport:

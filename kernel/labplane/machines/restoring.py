@@ -14,7 +14,7 @@ from labplane.machines.deleted_dirs import DeletedDirs
 from labplane.machines.leases import lease_consoles, release_ports
 from labplane.machines.places import directory_in
 from labplane.machines.vm import VM, Phase
-from labplane.net.nios import NIO, Port
+from labplane.net.nios import NIO, Port, lean
 from labplane.net.ports import PortPool
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ async def _bring_back(vm: VM, kept: _Kept, other: Mapping[int, int]) -> None:
         for port, nio in kept.nios.items():
             moved = _moved(nio, other)
             if "lport" not in moved or _takes_over(vm, moved["lport"]):
-                vm.nios[port] = moved
+                vm.nios[port] = lean(moved)
             else:
                 vm.tell(
                     "warning", f"{vm} is no longer linked at port {port[1]}: its UDP port {moved['lport']} is taken."

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labplane.errors import LabError
@@ -79,7 +80,7 @@ class VM:
     ) -> None:
         self.lab = lab
         self.driver: Driver = kind.driver
-        self.project_id = project_id
+        self.project_id = intern(project_id)
         self.id = vm_id
         self.name = name
         self.dir = directory_in(project or lab.project_dir(project_id), kind.driver.kind, vm_id)

@@ -90,7 +90,7 @@ class PortPool:
         self.on_change: Callable[[int], None] = lambda number: None
         self._bind = bind
         self._owners: dict[int, Hashable] = {}
-        self._numbers: dict[Hashable, set[int]] = {}  # of each owner
+        self._numbers: dict[Hashable, int | set[int]] = {}  # of each owner; most have one, and sets are large
         self._fresh = first
         self._returned: list[int] = []
         self._in_returned: set[int] = set()
@@ -117,7 +117,8 @@ class PortPool:
 
     def of(self, owner: Hashable) -> list[int]:
         """The numbers that `owner` holds, ascending."""
-        return sorted(self._numbers.get(owner, ()))
+        numbers = self._numbers.get(owner, set())
+        return sorted(numbers) if isinstance(numbers, set) else [numbers]
 
     def lease(self, owner: Hashable) -> int:
         """Lease the lowest free number to `owner`; None means that a later `claim` tells the owner.
@@ -277,14 +278,19 @@ class PortPool:
         if number in self._owners:
             self._unassign(number)
         self._owners[number] = owner
-        self._numbers.setdefault(owner, set()).add(number)
+        numbers = self._numbers.setdefault(owner, number)
+        if isinstance(numbers, set):
+            numbers.add(number)
+        elif numbers != number:
+            self._numbers[owner] = {numbers, number}
         self.on_change(number)
 
     def _unassign(self, number: int) -> None:
         owner = self._owners.pop(number)
         numbers = self._numbers[owner]
-        numbers.discard(number)
-        if not numbers:
+        if isinstance(numbers, set) and len(numbers) > 1:
+            numbers.discard(number)
+        else:
             del self._numbers[owner]
 
     def _hold(self, number: int) -> bool:

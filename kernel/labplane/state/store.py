@@ -176,4 +176,4 @@ class Store:
 
 def _as_json(value: Any) -> tuple[str, Any]:
     text = json.dumps(value, sort_keys=True, allow_nan=False)
-    return text, json.loads(text)
+    return text, value if isinstance(value, str) else json.loads(text)

@@ -8,7 +8,7 @@ from labplane.emulators.logfile import LIMIT, LogFile
 def test_each_start_begins_an_empty_log(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     for text in (b"first run\n", b"second\n"):
-        log = LogFile(path)
+        log = LogFile(tmp_path, path.name)
         log.write(text)
         log.write(text)
         assert path.read_bytes() == 2 * text, "written at once"
@@ -17,7 +17,7 @@ def test_each_start_begins_an_empty_log(tmp_path: Path) -> None:
 
 def test_the_log_keeps_the_latest_and_never_more_than_a_mebibyte(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    log = LogFile(path)
+    log = LogFile(tmp_path, path.name)
     written = b""
     for number in range(400):
         piece = b"%08d" % number * 1000
@@ -33,7 +33,7 @@ def test_the_log_keeps_the_latest_and_never_more_than_a_mebibyte(tmp_path: Path)
 
 
 def test_what_is_written_after_the_end_is_dropped(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "a.log")
+    log = LogFile(tmp_path, "a.log")
     log.close()
     log.write(b"late")
     log.close()
@@ -42,7 +42,7 @@ def test_what_is_written_after_the_end_is_dropped(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
     complaints: list[str] = []
-    log = LogFile(Path("/dev/full"), complaints.append)
+    log = LogFile(Path("/dev"), "full", complaints.append)
     log.write(b"lost")
     log.write(b"lost too")
     log.close()
@@ -52,7 +52,7 @@ def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
 def test_a_directory_that_was_removed_ends_the_log_and_nothing_else(tmp_path: Path) -> None:
     complaints: list[str] = []
     (tmp_path / "vm").mkdir()
-    log = LogFile(tmp_path / "vm" / "a.log", complaints.append)
+    log = LogFile(tmp_path / "vm", "a.log", complaints.append)
     (tmp_path / "vm" / "a.log").unlink()
     (tmp_path / "vm").rmdir()
     log.write(b"x" * LIMIT)
