@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context
+from sys import intern
 
 from labplane.consoles.console import Console
 from labplane.consoles.sockets import bound
@@ -65,9 +66,8 @@ class Listener:
         if self._closed:
             await _stop(servers)
             return
-        name = sockets[0].getsockname()
-        self.address = name[0], name[1]
-        self._place = host, name[1]
+        address, number, *_ = sockets[0].getsockname()
+        self.address, self._place = (intern(address), number), (host, number)
         former, self._servers = self._servers, servers
         await _stop(former)
 
