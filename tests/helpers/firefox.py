@@ -22,16 +22,18 @@ LISTENS = "WebDriver BiDi listening on"
 UNKNOWN = "emulation.setMediaFeaturesOverride"
 
 
-def firefox() -> str | None:
-    """The path of the program; None where there is none."""
-    return shutil.which("firefox-esr") or shutil.which("firefox")
+def firefox() -> str:
+    """The path of the program."""
+    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    assert program, "install Firefox; on Debian: apt-get install firefox-esr"
+    return program
 
 
 @contextmanager
 def firefox_running(playwright: Playwright, there: Path) -> Iterator[Browser]:
     """A Firefox without a window; `there` is an empty directory."""
     program = there / "firefox"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, __file__])} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, __file__, firefox()])} "$@"\n')
     program.chmod(0o755)
     browser = playwright.firefox.launch(channel="moz-firefox", executable_path=program)
     try:
@@ -40,10 +42,8 @@ def firefox_running(playwright: Playwright, there: Path) -> Iterator[Browser]:
         browser.close()
 
 
-async def _main(arguments: list[str]) -> None:
-    program = firefox()
-    assert program is not None
-    process = await asyncio.create_subprocess_exec(program, *arguments, stderr=asyncio.subprocess.PIPE)
+async def _main(command: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     url = ""
     async for line in process.stderr:

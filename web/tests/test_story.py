@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
-from firefox import firefox, firefox_running
+from firefox import firefox_running
 from lab_page import LabPage, visitor
 from support import Server
 
@@ -14,7 +13,6 @@ def test_three_pcs_and_a_switch_are_made_linked_started_and_ping(server: Server,
     tell_the_story(server, lab)
 
 
-@pytest.mark.skipif(firefox() is None, reason="there is no Firefox here")
 def test_the_same_in_firefox(server: Server, playwright: Playwright, tmp_path: Path) -> None:
     with firefox_running(playwright, tmp_path) as browser, visitor(browser) as lab:
         tell_the_story(server, lab)
