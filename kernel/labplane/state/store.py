@@ -64,7 +64,9 @@ class Values:
             return
         values[key] = Value(value, vm_id)
         if vm_id is not None:
-            self._of_vms.setdefault(project_id, {}).setdefault(vm_id, set()).add((plugin, key))
+            of_vm = self._of_vms.setdefault(project_id, {}).setdefault(vm_id, [])
+            if (plugin, key) not in of_vm:
+                of_vm.append((plugin, key))
 
     def drop(self, project_id: str, vm_id: str) -> None:
         """Let go of the values of a VM, which is deleted."""
