@@ -31,10 +31,9 @@ class Values:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self._values: dict[str, dict[str, dict[str, Value]]] = {}  # of a project, of a plugin, by their keys
-        self._of_vms: dict[
-            str, dict[str, set[tuple[str, str]]]
-        ] = {}  # of a project, a VM: plugins and keys that it had
+        # Of each project: the values of each plugin by their keys, and the plugins and keys that each VM had.
+        self._values: dict[str, dict[str, dict[str, Value]]] = {}
+        self._of_vms: dict[str, dict[str, list[tuple[str, str]]]] = {}
 
     async def load(self, project_id: str = LAB) -> None:
         """Have the values of that project, or of the lab, at hand."""
