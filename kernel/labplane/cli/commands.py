@@ -1,8 +1,6 @@
 """The command line: ``labplane serve | processes | gc | plugins | openapi | new-plugin`` and those of authoring.py."""
 
-import asyncio
 import json
-import logging
 import os
 import sys
 from dataclasses import asdict, replace
@@ -67,6 +65,8 @@ def serve(config: Path | None, **overrides: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, like GET /v1/plugins")
 def plugins(config: Path | None, plugins_dir: str | None, as_json: bool) -> None:
     """List the installed plugins and what became of each; exit code 1 when one failed."""
+    import asyncio
+
     lab = _lab(config, plugins_dir)
     reports = lab.plugins.reports
     if as_json:
@@ -168,6 +168,8 @@ def _tell(
 
 def _lab(config: Path | None, plugins_dir: str | None) -> "Kernel":
     """A lab that is not served, silent, in which plugins may fail."""
+    import logging
+
     from labplane.kernel import Kernel
     from labplane.plugins.files import available
     from labplane.server import configuration

@@ -9,13 +9,10 @@ from typing import Any
 from labplane_client import VM, AsyncClient, ClientError
 from labplane_labs import ids
 from labplane_labs.labfile import LabFile, Node
+from labplane_labs.problems import TooLate
 from labplane_labs.wiring import Wanted, port_at, wanted_links
 
 AT_ONCE = 16
-
-
-class TooLate(Exception):
-    """The time that was given is over; the text says what was waited for."""
 
 
 @dataclass(frozen=True)

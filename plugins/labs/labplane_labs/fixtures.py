@@ -64,7 +64,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     from labplane_labs import servers
     from labplane_labs.bringing import up
     from labplane_labs.labfile import load
-    from labplane_labs.reading import BadFile
+    from labplane_labs.problems import BadFile
 
     mark = request.node.get_closest_marker("lab")
     path = Path(request.path).parent / (mark.args[0] if mark else "lab.yaml")

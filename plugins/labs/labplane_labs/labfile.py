@@ -8,7 +8,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from labplane_labs.reading import BadFile, Document, Problem, read
+from labplane_labs.problems import BadFile, Problem
+from labplane_labs.reading import Document, read
 from labplane_labs.schema import startup_of
 
 COMMON = ("kind", "startup", "position", "notes", "console")

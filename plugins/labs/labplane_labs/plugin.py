@@ -83,7 +83,8 @@ class Labs(Plugin):
 def _read(data: bytes, schema: Mapping[str, Any]) -> "LabFile":
     """The lab in a file. Raises BadRequest."""
     from labplane_labs.labfile import checked  # YAML is for those who need it: it would make each start slower
-    from labplane_labs.reading import BadFile, Document, decoded
+    from labplane_labs.problems import BadFile
+    from labplane_labs.reading import Document, decoded
 
     try:
         return checked(Document("lab", decoded("lab", data)), schema)

@@ -12,30 +12,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scanner import RoundTripScanner
 
+from labplane_labs.problems import BadFile, Problem
+
 LARGEST = 4 * 1024 * 1024
 MOST_VALUES = 200_000  # aliases can make many of few
 DEEPEST = 50
 
 Path_ = Sequence[str | int]
-
-
-class Problem(Exception):
-    """One thing that is wrong with a file; its text begins with "file:line:column: ", as editors read it.
-
-    line, column: from 1 on; 0 when it is about the whole file.
-    """
-
-    def __init__(self, file: str, line: int, column: int, message: str) -> None:
-        super().__init__(f"{file}:{line}:{column}: {message}" if line else f"{file}: {message}")
-        self.file, self.line, self.column, self.message = file, line, column, message
-
-
-class BadFile(Exception):
-    """A file that cannot be used; problems: all that was found, in the file's order."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
 class Document:

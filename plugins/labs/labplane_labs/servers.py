@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import httpx2
 import platformdirs
-import psutil
 
 from labplane_client import Client
 
@@ -91,6 +90,8 @@ def _ranges() -> tuple[str, ...]:
 
 def stop_background() -> bool:
     """End the server that `ensure` has started, if it still runs; whether it did."""
+    import psutil
+
     try:
         noted = json.loads(_note().read_text())
         server = psutil.Process(noted["pid"])
@@ -116,6 +117,8 @@ def _note() -> Path:
 
 
 def _start(url: str) -> None:
+    import psutil
+
     log = log_file()
     log.parent.mkdir(parents=True, exist_ok=True)
     port = httpx2.URL(url).port
@@ -157,6 +160,8 @@ def _await(server: subprocess.Popen[bytes], url: str | None, log: Path) -> str:
 
 def _listens(pid: int) -> str | None:
     """The URL of the first socket at which a process listens; nobody else can have that one."""
+    import psutil
+
     with contextlib.suppress(psutil.Error):
         for one in psutil.Process(pid).net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN:

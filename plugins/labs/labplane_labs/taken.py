@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from labplane_labs.reading import BadFile, Problem
+from labplane_labs.problems import BadFile, Problem
 
 LARGEST_SCRIPT = 64 * 1024
 SIZES = ("adapters", "ports")  # settings that say how many ports a node has

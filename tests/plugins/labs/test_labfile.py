@@ -11,7 +11,7 @@ from ruamel.yaml.scanner import RoundTripScanner
 
 from labplane_labs import ids
 from labplane_labs.labfile import End, LabFile, Link, Node, Test, load
-from labplane_labs.reading import BadFile
+from labplane_labs.problems import BadFile
 
 WHOLE = """\
 name: class7b

@@ -1,6 +1,5 @@
 """What the commands share: their options, how they find a server and a lab, what they print, how they end."""
 
-import asyncio
 import json
 import re
 import sys
@@ -14,6 +13,7 @@ import click
 
 from labplane_client import VM, AsyncClient, Client, ClientError, Project
 from labplane_labs import ids, servers
+from labplane_labs.problems import BadFile, TooLate
 
 if TYPE_CHECKING:
     from labplane_labs.labfile import LabFile
@@ -60,9 +60,6 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
     @wraps(command)
     def called(url: str | None, token: str | None, output: str, **more: Any) -> None:
-        from labplane_labs.bringing import TooLate
-        from labplane_labs.reading import BadFile
-
         at = At(url.rstrip("/") if url else None, token, output)
         try:
             code = command(at, **more)
@@ -96,6 +93,8 @@ def _advice(error: Exception, at: At) -> str:
 
 def run(main: Coroutine[Any, Any, int | None]) -> int:
     """The exit code of a coroutine; a refusal out of a task group is raised as itself."""
+    import asyncio
+
     try:
         return asyncio.run(main) or 0
     except* ClientError as group:

@@ -17,9 +17,10 @@ import httpx2
 from labplane_client import VM, AsyncClient, ClientError
 from labplane_client.consoles import PROMPT, Transcript
 from labplane_labs import ids, servers
-from labplane_labs.bringing import TooLate, up
+from labplane_labs.bringing import up
 from labplane_labs.labfile import LabFile, checked
-from labplane_labs.reading import BadFile, Document
+from labplane_labs.problems import BadFile, TooLate
+from labplane_labs.reading import Document
 
 Say = Callable[[str], None]
 

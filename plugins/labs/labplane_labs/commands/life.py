@@ -25,6 +25,7 @@ from labplane_labs.commands.common import (
     table,
     the_file,
 )
+from labplane_labs.problems import BadFile
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -213,7 +214,6 @@ def check(at: At, files: tuple[str, ...]) -> int:
     The kinds are those of the server; of this environment when none answers. Exit codes: 0 all are good, 2 one is bad.
     """
     from labplane_labs.labfile import load
-    from labplane_labs.reading import BadFile
 
     schema = schema_of(at)
     problems = []

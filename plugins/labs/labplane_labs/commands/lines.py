@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,9 @@ from labplane_labs.commands.common import (
     read_lab,
     the_file,
 )
-from labplane_labs.labfile import Test
+
+if TYPE_CHECKING:
+    from labplane_labs.labfile import Test
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -97,7 +99,7 @@ def test(at: At, file: str | None, junit: str | None, only: str | None) -> int:
     return FAILED if any(result.failure for result in results) else 0
 
 
-def run_test(client: Client, lab: str, test: Test, kind: str) -> Result:
+def run_test(client: Client, lab: str, test: "Test", kind: str) -> Result:
     """Run one test at a lab that is up."""
     begun = time.monotonic()
     output, failure = "", None
@@ -116,7 +118,7 @@ def run_test(client: Client, lab: str, test: Test, kind: str) -> Result:
     return Result(lab, test.name, test.node, time.monotonic() - begun, output, failure)
 
 
-def _judge(test: Test, answer: Mapping[str, Any]) -> str | None:
+def _judge(test: "Test", answer: Mapping[str, Any]) -> str | None:
     """Why the test failed with that answer; None when it passed."""
     output = answer["output"]
     if test.expect is not None and not re.search(test.expect, output, re.MULTILINE):
