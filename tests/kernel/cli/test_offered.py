@@ -66,3 +66,18 @@ def test_a_command_is_not_imported_for_another() -> None:
     code += "; print([name for name in sys.modules if name.startswith('labplane_labs')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_that_asks_a_server_imports_nothing_that_only_others_need() -> None:
+    """It would start half as fast with them; `ps` comes to its first request, and nobody answers."""
+    code = """
+import sys
+from labplane.cli import main
+try:
+    main(["ps", "--url", "http://127.0.0.1:1"], standalone_mode=False)
+finally:
+    print([name for name in ("jsonschema", "psutil", "rich", "ruamel", "starlette") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "http://127.0.0.1:1 does not answer" in done.stderr
+    assert done.stdout.splitlines() == ["[]"]
