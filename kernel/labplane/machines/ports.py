@@ -1,7 +1,7 @@
 """The ports of VMs: their names, their kinds and their MAC addresses."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 PORTS_OF_A_BLOCK = 1024
@@ -25,13 +25,11 @@ class VMPort:
     mac: str | None = None
 
 
-def named_by_number(adapters: Sequence[int]) -> Iterator[VMPort]:
+@lru_cache(maxsize=256)
+def named_by_number(adapters: tuple[int, ...]) -> tuple[VMPort, ...]:
     """The ports of these adapters, called eth0, eth1, and so on; adapters: the number of ports of each."""
-    number = 0
-    for adapter, count in enumerate(adapters):
-        for port in range(count):
-            yield VMPort(adapter, port, f"eth{number}")
-            number += 1
+    places = [(adapter, port) for adapter, count in enumerate(adapters) for port in range(count)]
+    return tuple(VMPort(*place, f"eth{number}") for number, place in enumerate(places))
 
 
 class MacBlocks:

@@ -4,13 +4,44 @@ A lab of a thousand nodes is asked for again and again while somebody looks at i
 five times as long, in which the server does nothing else.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
-Port = tuple[int, int, str, str | None]  # adapter, port, name, the id of the link
 EndOf = tuple[str, int, int, str]  # the VM's id, adapter, port, name
+PortText = tuple[str, str, str]
+
+
+@lru_cache(maxsize=4096)
+def port_text(adapter: int, port: int, name: str) -> PortText:
+    """What a topology says of a port, as deep in the text as it stands there.
+
+    In its node, what stands before and after the id of its link; as the end of a link, what stands before the id of its
+    VM. The ports of most nodes are called alike, so each text is written once.
+    """
+    called = quoted(name)
+    before = f"""
+                {{
+                    "adapter": {adapter},
+                    "link_id": """
+    after = f""",
+                    "name": {called},
+                    "port": {port}
+                }}"""
+    end = f"""
+                {{
+                    "adapter": {adapter},
+                    "name": {called},
+                    "port": {port},
+                    "vm_id": """
+    return before, after, end
+
+
+def end_text(vm_id: str, adapter: int, port: int, name: str) -> str:
+    """The end of a link, likewise."""
+    return f"""{port_text(adapter, port, name)[2]}{quoted(vm_id)}
+                }}"""
 
 
 def node_text(
@@ -23,26 +54,17 @@ def node_text(
     x: float | None,
     y: float | None,
     notes: str,
-    ports: Iterable[Port],
+    ports: Sequence[str],
 ) -> str:
-    """A node of K-1, as deep in the text as it stands in a topology."""
-    shown = ",".join(
-        f"""
-                {{
-                    "adapter": {adapter},
-                    "link_id": {_text(link)},
-                    "name": {quoted(called)},
-                    "port": {port}
-                }}"""
-        for adapter, port, called, link in ports
-    )
-    return f"""{{
+    """A node of K-1, likewise; ports: the text of each."""
+    return f"""
+        {{
             "console": {_number(console)},
             "kind": {quoted(kind)},
             "last_exit": {_exit(last_exit)},
             "name": {quoted(name)},
             "notes": {quoted(notes)},
-            "ports": {_list(shown, 12)},
+            "ports": {_list(ports, 12)},
             "status": {quoted(status)},
             "vm_id": {quoted(vm_id)},
             "x": {_number(x)},
@@ -50,21 +72,12 @@ def node_text(
         }}"""
 
 
-def link_text(link_id: str, ends: Iterable[EndOf], leads_to: str | None) -> str:
-    """A link of K-2, likewise."""
-    shown = ",".join(
-        f"""
-                {{
-                    "adapter": {adapter},
-                    "name": {quoted(name)},
-                    "port": {port},
-                    "vm_id": {quoted(vm_id)}
-                }}"""
-        for vm_id, adapter, port, name in ends
-    )
-    return f"""{{
-            "ends": {_list(shown, 12)},
-            "leads_to": {_text(leads_to)},
+def link_text(link_id: str, ends: Sequence[str], leads_to: str | None) -> str:
+    """A link of K-2, likewise; ends: the text of each."""
+    return f"""
+        {{
+            "ends": {_list(ends, 12)},
+            "leads_to": {"null" if leads_to is None else quoted(leads_to)},
             "link_id": {quoted(link_id)}
         }}"""
 
@@ -75,20 +88,19 @@ def link_object(link_id: str, ends: Sequence[EndOf], leads_to: str | None) -> di
     return {"link_id": link_id, "ends": shown, "leads_to": leads_to}
 
 
-def topology_text(project_id: str, nodes: Iterable[str], links: Iterable[str]) -> bytes:
+def topology_text(project_id: str, nodes: Sequence[str], links: Sequence[str]) -> bytes:
     """The whole of K-1."""
-    shown = {name: ",".join(f"\n        {one}" for one in them) for name, them in (("links", links), ("nodes", nodes))}
     text = f"""{{
-    "links": {_list(shown["links"], 4)},
-    "nodes": {_list(shown["nodes"], 4)},
+    "links": {_list(links, 4)},
+    "nodes": {_list(nodes, 4)},
     "project_id": {quoted(project_id)}
 }}"""
     return text.encode("ascii")
 
 
-def _list(items: str, depth: int) -> str:
+def _list(items: Sequence[str], depth: int) -> str:
     """A list of `items`, each of which begins with its line."""
-    return f"[{items}\n{' ' * depth}]" if items else "[]"
+    return f"[{','.join(items)}\n{' ' * depth}]" if items else "[]"
 
 
 def _exit(last: Mapping[str, Any] | None) -> str:
@@ -100,9 +112,5 @@ def _exit(last: Mapping[str, Any] | None) -> str:
             }}"""
 
 
-def _text(value: str | None) -> str:
-    return "null" if value is None else quoted(value)
-
-
 def _number(value: float | None) -> str:
-    return "null" if value is None else json.dumps(value)
+    return "null" if value is None else repr(value)

@@ -21,7 +21,7 @@ from labplane import (
     unplug,
 )
 from labplane_links.consoles import Typist
-from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
+from labplane_links.drawing import EndOf, end_text, link_object, link_text, node_text, port_text, topology_text
 from labplane_links.layout import PLACE, UNPLACED, Layout
 from labplane_links.wiring import End, Link, Port, PortNames, links_among
 
@@ -156,14 +156,16 @@ class Links(Plugin):
         vms = self._vms(request.project_id)
         places = self._layout.of(request.project_id)
         links = await links_among(vms)
-        ids = {link: link.id for link in links}
-        link_ids = {(end.vm.id, end.port): link_id for link, link_id in ids.items() for end in link.ends}
         names = {vm.id: self._names.of(vm) for vm in vms}
-        text = topology_text(
-            request.project_id,
-            [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids) for vm in vms],
-            [link_text(link_id, _ends(link, names), link.leads_to) for link, link_id in ids.items()],
-        )
+        link_ids: dict[str, dict[Port, str]] = {vm.id: {} for vm in vms}
+        drawn = []
+        for link in links:
+            link_id = link.id
+            for end in link.ends:
+                link_ids[end.vm.id][end.port] = link_id
+            drawn.append(link_text(link_id, [end_text(*end) for end in _ends(link, names)], link.leads_to))
+        nodes = [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids[vm.id]) for vm in vms]
+        text = topology_text(request.project_id, nodes, drawn)
         return Response(text, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
 
     async def place(self, request: Request) -> Any:
@@ -318,10 +320,13 @@ def _nio(lport: int, rport: int) -> Mapping[str, Any]:
     return {"lport": lport, "rhost": LOOPBACK, "rport": rport, "type": "nio_udp"}
 
 
-def _node(vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[tuple[str, Port], str]) -> str:
-    ports = tuple((*port, name, link_ids.get((vm.id, port))) for port, name in names.items())
+def _node(vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[Port, str]) -> str:
+    shown = []
+    for port, name in names.items():
+        before, after, _ = port_text(*port, name)
+        shown.append(f'{before}"{link_ids[port]}"{after}' if port in link_ids else f"{before}null{after}")
     x, y, notes = place["x"], place["y"], place["notes"]
-    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, vm.last_exit, x, y, notes, ports)
+    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, vm.last_exit, x, y, notes, shown)
 
 
 def _ends(link: Link, names: Mapping[str, Mapping[Port, str]]) -> tuple[EndOf, ...]:

@@ -4,9 +4,8 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
 
@@ -17,8 +16,7 @@ Port = tuple[int, int]
 NAMESPACE = UUID("5a5b1f3c-55a5-4b0e-9a43-0b1f5a6c7d10")  # of the ids of links
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class End:
+class End(NamedTuple):
     """A port into which an NIO is plugged."""
 
     vm: VM
@@ -26,8 +24,7 @@ class End:
     nio: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Link:
+class Link(NamedTuple):
     """A link: two ends within the project, or one that leads elsewhere.
 
     leads_to: in words, where an only end leads: "tap0", "192.0.2.7:10001"; None for a link with two ends.
@@ -39,13 +36,13 @@ class Link:
     @property
     def id(self) -> str:
         """A UUID that follows from its ports alone, so that it is the same after a restart of the server."""
-        return link_id(frozenset((end.vm.id, end.port) for end in self.ends))
+        return link_id(tuple(sorted([(end.vm.id, end.port) for end in self.ends])))
 
 
 @lru_cache(maxsize=16384)
-def link_id(ends: frozenset[tuple[str, Port]]) -> str:
-    """The id of the link between these ports."""
-    return str(uuid5(NAMESPACE, " ".join(f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in sorted(ends))))
+def link_id(ends: tuple[tuple[str, Port], ...]) -> str:
+    """The id of the link between these ports, which are in order."""
+    return str(uuid5(NAMESPACE, " ".join([f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in ends])))
 
 
 def port_names(vm: VM) -> dict[Port, str]:
