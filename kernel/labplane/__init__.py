@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from labplane.api.pages import page_routes as page_routes
     from labplane.api.route import Request as Request, Route as Route
     from labplane.emulators.confinement import Needs as Needs, confine as confine
+    from labplane.emulators.limits import Limits as Limits
     from labplane.emulators.programs import find_program as find_program
     from labplane.emulators.session import Running as Running, Session as Session
     from labplane.emulators.terminals import Process as Process, Terminals as Terminals
@@ -52,6 +53,7 @@ _HOMES = {
     "api.pages": ("page_routes",),
     "api.route": ("Request", "Route"),
     "emulators.confinement": ("Needs", "confine"),
+    "emulators.limits": ("Limits",),
     "emulators.programs": ("find_program",),
     "emulators.session": ("Running", "Session"),
     "emulators.terminals": ("Process", "Terminals"),

@@ -22,6 +22,8 @@ _SCHEMAS: Mapping[Any, Schema] = {
     str: _TEXT,
     str | None: _TEXT,
     int: {"type": "integer", "minimum": 1},
+    int | None: {"type": "integer", "minimum": 1},
+    float | None: {"type": "number", "exclusiveMinimum": 0},
     bool: {"type": "boolean"},
     tuple[str, ...]: {"type": "array", "items": _TEXT},
     Mapping[str, Mapping[str, Any]]: {"type": "object", "additionalProperties": {"type": "object"}},
@@ -147,8 +149,22 @@ class Settings:
     sandbox: Literal["auto", "off", "require"] = setting(
         "auto", "whether emulators are confined to what is theirs", reload=True
     )
-    max_vm_memory: int = setting(4096 * _MIB, "address space of an emulator in bytes", reload=True, minimum=16 * _MIB)
+    max_vm_memory: int = setting(
+        4096 * _MIB, "address space of each process of an emulator, in bytes", reload=True, minimum=16 * _MIB
+    )
     max_vm_file: int = setting(4096 * _MIB, "longest file that an emulator can write, in bytes", reload=True)
+    cgroups: Literal["auto", "off", "require"] = setting(
+        "auto", "whether the programs of a VM get a cgroup, in which they can be limited", reload=True
+    )
+    max_vm_resident: int | None = setting(
+        None, "memory that all programs of a VM may use together, in bytes", reload=True, minimum=16 * _MIB
+    )
+    max_vm_processors: float | None = setting(
+        None, "processors whose time all programs of a VM may use together, as 0.5 or 2", reload=True
+    )
+    max_vm_processes: int | None = setting(
+        None, "processes and threads that all programs of a VM may have together", reload=True
+    )
     user: str | None = setting(None, "the user as whom emulators run, when the server is root")
     max_patience: int = setting(
         60, "longest time in seconds that a driver may leave a VM for a graceful end", reload=True, minimum=0

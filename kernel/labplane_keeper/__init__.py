@@ -11,4 +11,4 @@ VERSION:          of the program; higher in a newer one.
 PROTOCOL = 1
 OLDEST = 1
 SCHEMA = 1
-VERSION = 3
+VERSION = 4

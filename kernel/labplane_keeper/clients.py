@@ -86,7 +86,7 @@ class Client:
         if self.sent[run] < run.end:
             self.behind[run] = None
         elif run.status is not None:
-            self.send({"event": "exit", **names, "status": run.status})
+            self.send({"event": "exit", **names, "status": run.status, "out_of_memory": run.out_of_memory})
             self.leave(run)
 
     def receive(self) -> bool:

@@ -26,7 +26,8 @@ if __name__ == "__main__" and __file__.endswith("keeper.py"):
 
 from labplane_keeper import VERSION, lasting, leftovers
 from labplane_keeper.clients import Client, Frame, failure
-from labplane_keeper.launch import launch, prctl
+from labplane_keeper.groups import Groups
+from labplane_keeper.launch import prctl, start_run
 from labplane_keeper.requests import REQUESTS
 from labplane_keeper.runs import Run
 from labplane_keeper.serving import Clients
@@ -67,12 +68,12 @@ class Keeper(Clients):
         self.ending: dict[Run, tuple[int, int]] = {}
         self.leaving: dict[Run, float] = {}
         self.kill_at: dict[Run, float] = {}
-        self.quitting = False
-        self.changed = True
+        self.quitting, self.changed = False, True
         self.started_file = -1
         self.check: tuple[int, Client, Frame, list[str]] | None = None
         self.upgrade: tuple[Client, Frame, list[str]] | None = None
         self.oom: str | None = None
+        self.groups = Groups(directory)
         self._started: list[tuple[Start, int | OSError]] = []
         self.masters: dict[int, Run] = {}
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -180,7 +181,7 @@ class Keeper(Clients):
         """Launch, in a thread of its own: what that gives up for its program it does not get back."""
         result: int | OSError
         try:
-            result = launch(start[2], start[3], start[4])
+            result = start_run(self, start[0], *start[2:])
         except OSError as error:
             result = error
         except Exception as error:
@@ -196,6 +197,7 @@ class Keeper(Clients):
             if isinstance(result, OSError):
                 del self.runs[run.id]
                 run.close()
+                self.groups.leave(run)
                 self.reply(client, (message, b"", fds), failure(result))
             else:
                 self._take_in(run, result, message.get("limits", ()))
@@ -305,6 +307,7 @@ class Keeper(Clients):
             for reader in list(run.readers):
                 self.pump(reader)
         del self.ending[run]
+        self.groups.leave(run)
         run.ended(os.waitstatus_to_exitcode(status))
         self.held.discard(run)
         self.masters.pop(run.master, None)
@@ -337,8 +340,7 @@ def main(arguments: list[str]) -> None:
         lasting.resume(keeper, known)
     else:
         keeper.begin()
-        os.write(1, b"ready\n")
-        os.dup2(0, 1)  # which is /dev/null
+        lasting.announce()
     keeper.serve()
     lasting.leave(keeper)
 

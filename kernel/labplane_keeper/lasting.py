@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from labplane_keeper.keeper import Keeper
 
 
+def announce() -> None:
+    """Say that the socket is there, to the server that waits for it, or to systemd (man 3 sd_notify)."""
+    os.write(1, b"ready\n")
+    os.dup2(0, 1)  # which is /dev/null
+    if path := os.environ.pop("NOTIFY_SOCKET", ""):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, suppress(OSError):
+            told.sendto(b"READY=1", path.replace("@", "\0", 1))
+
+
 def save(keeper: "Keeper") -> int:
     """A descriptor, to be inherited, of a file in memory with the state of the keeper."""
     now = time.monotonic()
-    numbers = {"schema": SCHEMA, "lock": keeper.lock, "listener": keeper.listener.fileno()}
+    numbers: dict[str, Any] = {"schema": SCHEMA, "lock": keeper.lock, "listener": keeper.listener.fileno()}
     runs = [run.saved() for run in keeper.runs.values() if run.pid]
     kill_in = [[run.id, max(0.0, at - now)] for run, at in keeper.kill_at.items()]
+    numbers["groups"] = keeper.groups.shown()
     state = {**numbers, "instance": keeper.instance, "oom": keeper.oom, "runs": runs, "kill_in": kill_in}
     file = os.memfd_create("keeper", 0)
     with open(file, "wb", closefd=False) as memory:
@@ -36,6 +46,7 @@ def record(keeper: "Keeper") -> None:
         keeper.changed = False
         runs = keeper.by_pid.values()
         names = {"runs": [[run.pid, run.started] for run in runs], "marks": [run.mark for run in runs]}
+        names["top"] = keeper.groups.top
         text = json.dumps({"boot": keeper.boot, **names})
         with suppress(OSError):
             if keeper.started_file < 0:
@@ -97,6 +108,8 @@ def inherited(descriptor: int | None) -> dict[str, Any]:
 def resume(keeper: "Keeper", state: dict[str, Any]) -> None:
     """Go on from that state."""
     keeper.instance, keeper.oom = state["instance"], state["oom"]
+    if "groups" in state:  # which keepers have since version 4
+        keeper.groups.restore(state["groups"])
     keeper.begin(state["lock"], state["listener"])
     keeper.runs = {run.id: run for run in state["runs"]}
     for run in state["runs"]:
@@ -127,6 +140,7 @@ def recall(keeper: "Keeper") -> None:
 
 def leave(keeper: "Keeper") -> None:
     """Let go of the directory."""
+    keeper.groups.close()
     ended = [] if keeper.quitting else [run.saved() for run in keeper.runs.values()]
     with suppress(OSError):
         if ended:

@@ -7,13 +7,18 @@ interpreter's lock while the child executes its program. Needs glibc 2.29 or mus
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import signal
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from labplane_keeper.leftovers import MARK, mark
+
+if TYPE_CHECKING:
+    from labplane_keeper.keeper import Keeper
+    from labplane_keeper.runs import Run
 
 LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF, LANDLOCK_RULE_PATH_BENEATH = 445, 446, 1
 USER_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}  # setgroups, setresgid, setresuid
@@ -31,6 +36,50 @@ _quick = ctypes.PyDLL(None, use_errno=True)  # keeps the lock: giving it up and 
 _quick.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _quick.syscall.restype = ctypes.c_long
 prctl = _quick.prctl
+
+
+def start_run(keeper: "Keeper", run: "Run", wanted: Mapping[str, Any], fds: Sequence[int], slave: int) -> int:
+    """As `launch`, in the cgroup of `run`, if it has one: so that the program begins its life there.
+
+    Only whole processes are in a cgroup, so one of its own goes there first; when it ends the program is the child of
+    the keeper, which is a subreaper. posix_spawn itself could do it from glibc 2.39 on.
+    """
+    if not run.cgroup:
+        return launch(wanted, fds, slave)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        first = {f"{run.cgroup}/cgroup.procs": "0", "/proc/self/oom_score_adj": keeper.oom}
+        _launch_and_tell(first, wanted, fds, slave, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    keeper.groups.started(run)
+    if not told:
+        raise OSError(errno.ENOMEM, "what was to start it was ended, for want of memory in its cgroup, say")
+    pid, number, text = json.loads(told)
+    if not pid:
+        raise OSError(number, text)
+    return int(pid)
+
+
+def _launch_and_tell(
+    first: Mapping[str, str | None], wanted: Mapping[str, Any], fds: Sequence[int], slave: int, writing: int
+) -> NoReturn:
+    result: tuple[int, int, str]
+    try:
+        for path, text in first.items():
+            if text is not None:
+                with open(path, "w") as file:
+                    file.write(text)
+        result = launch(wanted, fds, slave), 0, ""
+    except OSError as error:
+        result = 0, error.errno or errno.EIO, error.strerror or str(error)
+    except BaseException as error:
+        result = 0, errno.EINVAL, f"{type(error).__name__}: {error}"
+    os.write(writing, json.dumps(result).encode())
+    os._exit(0)
 
 
 def launch(wanted: Mapping[str, Any], fds: Sequence[int], slave: int) -> int:

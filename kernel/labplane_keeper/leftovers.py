@@ -1,7 +1,8 @@
 """What a run has left: processes that have gone into a session of their own, or lost their parent, and still go on.
 
-A process belongs to a run if it is of its session, carries its mark in the environment with which it was started, or
-descends from one that does. Only one that changes all three while its parent lives gets away, until its keeper ends.
+Where a run has a cgroup of its own, all of it is there. Otherwise a process belongs to a run if it is of its session,
+carries its mark in the environment with which it was started, or descends from one that does. Only one that changes all
+three while its parent lives gets away, until its keeper ends.
 """
 
 import os
@@ -10,6 +11,8 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
+
+from labplane_keeper import groups
 
 if TYPE_CHECKING:
     from labplane_keeper.keeper import Keeper
@@ -33,13 +36,21 @@ def end(keeper: "Keeper") -> None:
     """Kill what runs that have ended have left, and take them off `leaving` when it is gone."""
     if not keeper.leaving:
         return
+    now = time.monotonic()
+    for run, deadline in list(keeper.leaving.items()):
+        if run.cgroup and (now >= deadline or groups.is_empty(run.cgroup)):
+            del keeper.leaving[run]
+        elif run.cgroup:
+            groups.kill(run.cgroup)
+    without = {run: deadline for run, deadline in keeper.leaving.items() if not run.cgroup}
+    if not without:
+        return
     known = {*keeper.by_pid, *([] if keeper.check is None else [keeper.check[0]])}
-    ended = {run.pid: run.mark for run in keeper.leaving}
+    ended = {run.pid: run.mark for run in without}
     left = left_by(ended, known, nothing_runs=not keeper.by_pid and not keeper.starting)
     for pids in left.values():
         kill(pids)
-    now = time.monotonic()
-    for run, deadline in list(keeper.leaving.items()):
+    for run, deadline in without.items():
         if now >= deadline or not (left.get(0) or left.get(run.pid)):
             del keeper.leaving[run]
 

@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import resource
+import socket
+import struct
 import termios
 import time
 from collections.abc import Callable
@@ -51,6 +53,7 @@ def spawn(keeper: "Keeper", client: Client, frame: Frame) -> Members | None:
             os.fchown(slave, message["user"][0], -1)
         if message.get("log") is not None:
             _open_log(keeper, run, message["log"], fds)
+        keeper.groups.place(run, message.get("group"))
     except BaseException:
         os.close(slave)
         run.close()
@@ -119,6 +122,14 @@ def weigh(keeper: "Keeper", client: Client, frame: Frame) -> Members:
     return {}
 
 
+def groups(keeper: "Keeper", client: Client, frame: Frame) -> Members:
+    """What can be limited, and why no more. The first one to ask is made room for, with the keeper."""
+    pid, _, _ = struct.unpack("3i", client.end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    keeper.groups.begin(pid)
+    keeper.changed = True
+    return keeper.groups.shown()
+
+
 def status(keeper: Clients, client: Client, frame: Frame) -> Members:
     with open("/proc/self/statm") as file:
         rss = int(file.read().split()[1]) * resource.getpagesize()
@@ -169,6 +180,7 @@ REQUESTS: dict[str, Callable[["Keeper", Client, Frame], Members | None]] = {
     "signal": signal,
     "end": end,
     "weigh": weigh,
+    "groups": groups,
     "quit": leave,
     "upgrade": upgrade,
 }

@@ -14,6 +14,7 @@ READ = 64 * 1024
 MOST_INPUT = 64 * 1024
 SMALLEST_RING, LARGEST_RING = 4096, 1024 * 1024
 PLAIN = ("id", "generation", "size", "note", "pid", "started", "status", "master", "end")
+SINCE_4 = ("group", "cgroup", "out_of_memory")
 
 
 class Log:
@@ -59,6 +60,8 @@ class Run:
     ring:    what is remembered of its output; end: how much was printed in all.
     readers: the clients that read it.
     watched: the events of `master` that are waited for.
+    group:   of which it is, see `groups.Groups`; cgroup: the one in which its processes are; empty for none.
+    out_of_memory: the limit in bytes for which it was ended, 0 when it was the system's; else None.
     """
 
     def __init__(self, id: str, generation: int, size: int, note: Any) -> None:  # noqa: A002 - as in the protocol
@@ -71,6 +74,9 @@ class Run:
         self.ring, self.end, self.input = bytearray(), 0, bytearray()
         self.readers: set[Client] = set()
         self.watched = 0
+        self.group: dict[str, Any] = {}
+        self.cgroup = ""
+        self.out_of_memory: int | None = None
 
     @property
     def begin(self) -> int:
@@ -83,7 +89,7 @@ class Run:
         return self.end - min((reader.sent[self] for reader in self.readers), default=self.end)
 
     def shown(self) -> dict[str, Any]:
-        names = ("id", "generation", "pid", "started", "status", "begin", "end", "note")
+        names = ("id", "generation", "pid", "started", "status", "begin", "end", "note", "out_of_memory")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -153,7 +159,7 @@ class Run:
         """Everything, for `restored`, in JSON types."""
         log = self.log and [self.log.directory, self.log.name, self.log.limit, self.log.file, self.log.size]
         texts = {name: binascii.b2a_base64(getattr(self, name)).decode() for name in ("ring", "input")}
-        return {name: getattr(self, name) for name in PLAIN} | texts | {"log": log}
+        return {name: getattr(self, name) for name in (*PLAIN, *SINCE_4)} | texts | {"log": log}
 
 
 def restored(state: dict[str, Any]) -> Run:
@@ -161,6 +167,8 @@ def restored(state: dict[str, Any]) -> Run:
     run = Run(state["id"], state["generation"], state["size"], state["note"])
     for name in PLAIN:
         setattr(run, name, state[name])
+    for name in SINCE_4:
+        setattr(run, name, state.get(name, getattr(run, name)))
     run.ring += binascii.a2b_base64(state["ring"])
     run.input += binascii.a2b_base64(state["input"])
     if state["log"] is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from labplane_keeper import OLDEST, PROTOCOL, VERSION
+from labplane_keeper import OLDEST, PROTOCOL, VERSION, groups
 from labplane_keeper.clients import HEAD
 from labplane_keeper.leftovers import kill, marked
 
@@ -30,7 +30,9 @@ def connect(directory: Path) -> socket.socket:
     at = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         status = os.fstat(at)
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o077:
+        if status.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, f"It is of the user {status.st_uid}; ask as that user", str(directory))
+        if status.st_mode & 0o077:
             raise PermissionError(errno.EPERM, "It is not closed to others; its mode has to be 0700", str(directory))
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -131,9 +133,10 @@ def end_left(directory: Path) -> None:
 
     To be called by who has the lock.
     """
-    runs, marks = _recorded(directory)
+    runs, marks, top = _recorded(directory)
     for pid, started in runs:
         kill_group(pid, started)
+    groups.end(top)
     for _ in range(ROUNDS if marks else 0):  # until none of them has been started while one looked
         if not (left := marked(marks)):
             break
@@ -170,13 +173,17 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def _recorded(directory: Path) -> tuple[list[tuple[int, int]], list[str]]:
-    """The pid and start time, and the mark, of each run that went on when the keeper last wrote it, in this boot."""
+def _recorded(directory: Path) -> tuple[list[tuple[int, int]], list[str], str]:
+    """The pid and start time, and the mark, of each run that went on when the keeper last wrote it, in this boot.
+
+    With the cgroup in which all of them are, or nothing.
+    """
     try:
         with open(os.path.join(directory, STARTED)) as file:
             record = json.load(file)
         if record["boot"] != boot_id():
-            return [], []
-        return [(int(pid), int(started)) for pid, started in record["runs"]], record.get("marks", [])
+            return [], [], ""
+        runs = [(int(pid), int(started)) for pid, started in record["runs"]]
+        return runs, record.get("marks", []), str(record.get("top", ""))
     except (OSError, ValueError, KeyError, TypeError):
-        return [], []
+        return [], [], ""

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -60,25 +61,34 @@ def images(folder: Path) -> Path:
 def _initrd() -> bytes:
     root = next((GUESTS / "lib" / "modules").iterdir())
     found = {path.stem: path for path in root.rglob("*.ko")}
-    folders = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "modules", "proc", "sys")]
-    modules = [(f"modules/{name}.ko", stat.S_IFREG | 0o644, found[name].read_bytes()) for name in MODULES]
+    folders = [Entry(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "modules", "proc", "sys")]
+    modules = [Entry(f"modules/{name}.ko", stat.S_IFREG | 0o644, found[name].read_bytes()) for name in MODULES]
     init = INIT.format(modules=" ".join(MODULES)).encode()
     programs = [
-        ("init", stat.S_IFREG | 0o755, init),
-        ("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes()),
+        Entry("init", stat.S_IFREG | 0o755, init),
+        Entry("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes()),
     ]
-    return _archive([*folders, *modules, *programs])
+    return archive([*folders, *modules, *programs])
 
 
-def _archive(files: Iterable[tuple[str, int, bytes]]) -> bytes:
-    """A cpio archive of the form "newc" with files of this name, mode and content.
+class Entry(NamedTuple):
+    """One file of an archive, a directory or a link."""
+
+    name: str
+    mode: int
+    content: bytes
+    mtime: int = 0
+
+
+def archive(files: Iterable[Entry]) -> bytes:
+    """A cpio archive of the form "newc" with these files.
 
     https://docs.kernel.org/driver-api/early-userspace/buffer-format.html
     """
     archive = bytearray()
-    for number, (path, mode, content) in enumerate([*files, ("TRAILER!!!", 0, b"")], 1):
-        name = path.encode() + b"\0"
-        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)
-        for part in (b"070701" + b"".join(b"%08X" % field for field in fields) + name, content):
+    for number, one in enumerate([*files, Entry("TRAILER!!!", 0, b"")], 1):
+        name = one.name.encode() + b"\0"
+        fields = (number, one.mode, 0, 0, 1, one.mtime, len(one.content), 0, 0, 0, 0, len(name), 0)
+        for part in (b"070701" + b"".join(b"%08X" % field for field in fields) + name, one.content):
             archive += part + b"\0" * (-len(part) % 4)
     return bytes(archive)

@@ -65,6 +65,10 @@ def test_every_setting_can_be_given_by_file_and_by_variable(tmp_path: Path) -> N
         "sandbox": ('"require"', "require", "require"),
         "max_vm_memory": ("16777216", "16777216", 16777216),
         "max_vm_file": ("1", "1", 1),
+        "cgroups": ('"require"', "require", "require"),
+        "max_vm_resident": ("16777216", "16777216", 16777216),
+        "max_vm_processors": ("0.5", "0.5", 0.5),
+        "max_vm_processes": ("1", "1", 1),
         "max_patience": ("0", "0", 0),
         "user": ('"nobody"', "nobody", "nobody"),
         "only_plugins": ('["a"]', "a", ("a",)),
@@ -217,6 +221,9 @@ def bad_values(name: str) -> list[Any]:
             wrong += ["", 1, True, "a\0b"]
         case "integer":
             wrong += [schema["minimum"] - 1, "1", True, *([schema["maximum"] + 1] if "maximum" in schema else [])]
+        case "number":
+            wrong.remove(1.5)
+            wrong += [schema["exclusiveMinimum"], "1", True]
         case "boolean":
             wrong += ["yes", 1, 0]
         case "array":

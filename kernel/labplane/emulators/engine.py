@@ -44,6 +44,7 @@ class EngineMachine:
         self.note = note
         self.returncode: int | None = None
         self.lost = False
+        self.out_of_memory: int | None = None
         self._keeper, self._name = keeper, name
         self._on_output, self._on_exit, self._complain = on_output, on_exit, complain
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()

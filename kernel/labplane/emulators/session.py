@@ -10,6 +10,7 @@ from labplane.consoles.console import Console
 from labplane.consoles.listener import Listener
 from labplane.emulators.confinement import Needs
 from labplane.emulators.engine import Engine
+from labplane.emulators.limits import out_of_memory
 from labplane.emulators.logfile import LogFile
 from labplane.emulators.terminals import Process, Terminals
 from labplane.emulators.users import User
@@ -104,7 +105,12 @@ class Session:
 
     @property
     def suspicion(self) -> str:
-        """A sentence, after a space, when a confined program ended, or was not executed, for a refusal; else empty."""
+        """A sentence, after a space, that says why a program ended, or was not executed; empty when that is unknown.
+
+        It was out of memory, or confined and refused something.
+        """
+        if self.process is not None and self.process.out_of_memory is not None:
+            return out_of_memory(self.process.out_of_memory)
         last = self.last_words
         was_denied = self._was_denied or any(words in last for words in DENIALS)
         return f" {CONFINED}" if self._is_confined and was_denied else ""
@@ -130,6 +136,7 @@ class Session:
         inherit: Mapping[int, int] = MappingProxyType({}),
         name: str | None = None,
         note: Any = None,
+        group: Mapping[str, Any] | None = None,
     ) -> Process:
         """Start a program on a terminal and run it, see `Terminals.spawn`. Raises OSError when that fails.
 
@@ -146,6 +153,7 @@ class Session:
                 complain=self._complain_of_log,
                 name=name,
                 note=note,
+                group=group,
                 on_exit=self.ended,
                 needs=needs,
                 user=user,

@@ -16,6 +16,7 @@ from uuid import uuid4
 from labplane.emulators import confinement
 from labplane.emulators.confinement import Needs
 from labplane.emulators.keys import modes
+from labplane.emulators.limits import Limiting
 from labplane.emulators.preparing import Prepared, prepared
 from labplane.emulators.users import User
 from labplane.errors import Busy
@@ -33,6 +34,7 @@ class Process:
     pid:        of the process, which leads a session and a process group of its own.
     returncode: None while it runs, then as in subprocess (negative: the signal that ended it).
     lost:       whether it has ended because its keeper has.
+    out_of_memory: the limit in bytes for which it was ended, 0 when the system had no memory left; else None.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Process:
         self.pid = 0
         self.returncode: int | None = None
         self.lost = False
+        self.out_of_memory: int | None = None
         self._keeper, self._name = keeper, name
         self._on_output, self._on_exit, self._complain = on_output, on_exit, complain
         self._running = running
@@ -158,6 +161,16 @@ class Terminals:
         self.keeper.read(run["id"], run["generation"], run["begin"])
         return process
 
+    async def limiting(self) -> Limiting:
+        """What the keeper can limit by cgroups; when it is asked first it makes itself ready. Raises OSError."""
+        try:
+            found = await self.keeper.ask("groups")
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            return Limiting(reason="the keeper is one of an earlier labplane")
+        return Limiting(tuple(found["controllers"]) if found["top"] else (), found["reason"])
+
     async def warm_up(self) -> None:
         """Start the keeper now, so that the first program does not wait for it. Raises OSError."""
         await self.keeper.ask("status")
@@ -196,6 +209,7 @@ class Terminals:
         inherit: Mapping[int, int] = MappingProxyType({}),
         name: str | None = None,
         note: Any = None,
+        group: Mapping[str, Any] | None = None,
     ) -> Process:
         """Start `command` in the directory `cwd`; the callbacks run in the event loop.
 
@@ -214,6 +228,7 @@ class Terminals:
         inherit:     further descriptors of ours that it finds, by the numbers, above 2, at which it finds them.
         name:        of the run in the keeper, at most one of which runs; a new one by default.
         note:        what the keeper tells whoever asks what runs, in JSON types.
+        group:       in whose cgroup it is, with its limits, where `limiting` has prepared that; see `Limits.group`.
 
         Raises OSError when the program cannot be executed.
         """
@@ -230,6 +245,7 @@ class Terminals:
             "keys": None if raw else frozenset(keys),
             "ring": self._ring,
             "note": note,
+            "group": group,
             "read": True,
         }
         run = {"id": name or str(uuid4()), "generation": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000}

@@ -24,7 +24,12 @@ ACKNOWLEDGED_AFTER = 0.1
 
 
 class Follower(Protocol):
-    """Whoever follows a run: its output, byte for byte, and its end."""
+    """Whoever follows a run: its output, byte for byte, and its end.
+
+    out_of_memory: set before it has ended: the limit in bytes for which it was ended, 0 when that was the system's.
+    """
+
+    out_of_memory: int | None
 
     def printed(self, data: bytes) -> None: ...
 
@@ -259,6 +264,7 @@ class Keeper:
                 one.follower.printed(data)
         elif event["event"] == "exit":
             del self._followed[key]
+            one.follower.out_of_memory = event.get("out_of_memory")
             one.follower.ended(event["status"])
             asyncio.get_running_loop().call_later(ACKNOWLEDGED_AFTER, self._forget, key)
         elif event["event"] == "complaint":

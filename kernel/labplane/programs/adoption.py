@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labplane.emulators.limits import out_of_memory
 from labplane.errors import Conflict
 from labplane.machines.driver import ConsoleDriver, Driver
 from labplane.machines.lifecycle import make_way
@@ -48,9 +49,8 @@ class Adoption:
             vm.last_exit = await self._last_exit(run)
             status, last = vm.last_exit["status"], vm.last_exit["last_line"]
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
-            vm.tell(
-                "error" if status else "info", f"{vm} ended {how} while no server was there. Its last words: {last}"
-            )
+            words = f"{vm} ended {how} while no server was there. Its last words: {last}"
+            vm.tell("error" if status else "info", words + out_of_memory(run.get("out_of_memory")))
         else:
             with vm.deed("take over"):
                 await self._take_over(vm, vm.driver, run, others)

@@ -8,6 +8,7 @@ from resource import RLIMIT_AS, RLIMIT_FSIZE
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labplane.emulators.confinement import Needs
+from labplane.emulators.limits import Limits
 from labplane.emulators.refusals import refused_at
 from labplane.emulators.session import Session
 from labplane.emulators.users import give
@@ -16,7 +17,7 @@ from labplane.machines.driver import ConsoleDriver
 from labplane.machines.udp_ends import hand_over
 from labplane.programs.companions import Companion, accompany, run_of
 from labplane.programs.notes import note_of
-from labplane.programs.tools import HasDescriptor, confinement_of, run_tool
+from labplane.programs.tools import HasDescriptor, confinement_of, limits_of, run_tool
 from labplane.validation.schemas import Schema
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class ProcessDriver(ConsoleDriver):
         program or that it names are its own, wherever they are. Nothing else below a user's home directory is.
         """
         return Needs()
+
+    def limits(self, vm: "VM") -> Limits:
+        """What the programs of `vm` may use together, companions included, where the server can limit it by cgroups.
+
+        The settings ``max_vm_resident``, ``max_vm_processors`` and ``max_vm_processes`` hold besides; the stricter
+        counts. What cannot be limited is told with each start, and refused when the setting ``cgroups`` requires it.
+        """
+        return Limits()
 
     async def files(self, vm: "VM") -> Sequence[HasDescriptor]:
         """Open files, sockets and pipes that the program of `vm` finds as its descriptors 3, 4 and so on, in order.
@@ -146,6 +155,9 @@ class ProcessDriver(ConsoleDriver):
         if self.confined:
             allowed = confinement_of(self.lab, replace(needs, reads=(*needs.reads, *vm.images())))
         try:
+            limits, lacking = await limits_of(self.lab, self.limits(vm))
+            if lacking is not None and companion is None:
+                vm.tell("warning", f"{vm} runs with {lacking}.")
             if self.lab.user is not None:
                 await asyncio.to_thread(give, vm.dir, self.lab.user)
             await session.spawn(
@@ -162,6 +174,7 @@ class ProcessDriver(ConsoleDriver):
                 limits={RLIMIT_AS: self.lab.settings.max_vm_memory, RLIMIT_FSIZE: self.lab.settings.max_vm_file},
                 name=vm.id if companion is None else run_of(vm, companion),
                 note=note_of(vm, session, command, companion, confined=allowed is not None),
+                group=None if limits is None else limits.group(vm.id),
             )
         except OSError as error:
             if isinstance(answer_to(error), Busy | StorageFull):

@@ -92,7 +92,7 @@ def _from_text(name: str, text: str) -> Any:
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind == "boolean" and text in ("0", "1"):
         return text == "1"
-    if kind in ("boolean", "integer", "object"):
+    if kind in ("boolean", "integer", "number", "object"):
         try:
             return json.loads(text)
         except ValueError:

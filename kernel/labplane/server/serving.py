@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from labplane.errors import LabError
 from labplane.kernel import Kernel
 from labplane.plugins.files import available
+from labplane.programs.tools import tell_limits
 from labplane.server import exposure
 from labplane.server.app import make_app
 from labplane.server.auth import token_in
@@ -144,10 +145,11 @@ class _Server(uvicorn.Server):
 
 
 async def _warm_up(lab: Kernel) -> None:
-    """Start the keeper before the first VM needs it."""
+    """Start the keeper before the first VM needs it, and say what it can limit."""
     try:
         await lab.terminals.warm_up()
-    except OSError as error:
+        await tell_limits(lab)
+    except (OSError, LabError) as error:
         log.error("No VM can be started: %s", error)
 
 
