@@ -15,6 +15,7 @@ from labplane import (
     ConsoleDriver,
     Lab,
     LabError,
+    Limits,
     Needs,
     ProcessDriver,
     Schema,
@@ -101,6 +102,12 @@ class QemuDriver(ProcessDriver):
                 f"{vm} has {own['ram']} MiB of memory, and a program has at most {most // MIB} MiB here, of which QEMU "
                 f"itself takes up to {OWN_MEMORY // MIB}. Lower its 'ram', or raise the setting max_vm_memory."
             )
+        resident = self.lab.settings.max_vm_resident
+        if resident is not None and own["ram"] * MIB > resident:
+            raise Conflict(
+                f"{vm} has {own['ram']} MiB of memory, and all programs of a VM use up to {resident // MIB} MiB here. "
+                "Lower its 'ram', or raise the setting max_vm_resident."
+            )
         if own["linked_clone"] and disks.disks(vm):
             await disks.prepare(vm, self._programs.img())
         kvm = "off" if "-no-kvm" in split(own["options"]) or "-icount" in split(own["options"]) else self._config["kvm"]
@@ -114,6 +121,9 @@ class QemuDriver(ProcessDriver):
         kvm = (KVM,) if vm.data["accelerator"] == "kvm" else ()
         images = () if vm.settings["linked_clone"] else tuple(disks.disks(vm).values())
         return Needs(writes=(*kvm, *images))
+
+    def limits(self, vm: VM) -> Limits:
+        return Limits(memory=int(vm.settings["ram"]) * MIB + OWN_MEMORY)
 
     async def files(self, vm: VM) -> Sequence[socket.socket]:
         monitor = await asyncio.to_thread(listening, vm.dir)
