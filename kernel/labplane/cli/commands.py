@@ -1,4 +1,4 @@
-"""The command line: ``labplane serve | processes | gc | plugins | openapi | new-plugin`` and those of authoring.py."""
+"""The command line: ``labplane serve | processes | gc | keeper | plugins | …`` and those of authoring.py."""
 
 import json
 import os
@@ -109,6 +109,21 @@ def gc(config: Path | None, projects_dir: str | None, as_json: bool) -> None:
     from labplane.cli import machines
 
     _tell(machines.ended, config, projects_dir, as_json)
+
+
+@main.command()
+@_config
+@_projects_dir
+def keeper(config: Path | None, projects_dir: str | None) -> None:
+    """Own what runs for a projects directory, until SIGTERM: as a service of its own, beside that of the server."""
+    from labplane.cli import machines
+    from labplane.server import configuration
+
+    try:
+        directory = configuration.read(config, os.environ, {"projects_dir": projects_dir}).projects_path / ".labplane"
+        machines.keep(directory)
+    except (SettingsError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -4,11 +4,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from labplane.emulators.engine import RUN
+from labplane.keeper.starting import keeper_command
 from labplane_keeper import visiting
 
+STAYS = 1e6  # seconds without a server after which it ends; its service starts it again
 HEAD = ("PID", "SINCE", "KIND", "VM", "PROJECT", "COMMAND")
 
 
@@ -22,6 +24,13 @@ def ended(directory: Path) -> list[dict[str, Any]]:
     """End all that was ever started for that data directory, keepers too, and nothing else; what ran, see `listed`."""
     places = reversed(_keepers(directory))  # the keeper, which ends the engine, last
     return [_shown(run) for place in places for run in visiting.end_all(place) if _is_vm(run)]
+
+
+def keep(directory: Path) -> NoReturn:
+    """Become the keeper of that data directory. Raises OSError."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = keeper_command(directory, STAYS, bound=False)
+    os.execv(command[0], command)  # noqa: S606 - there is no shell to it
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:

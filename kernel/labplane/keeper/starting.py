@@ -23,6 +23,11 @@ def connected(directory: Path) -> socket.socket:
     return end
 
 
+def keeper_command(directory: Path, linger: float, *, bound: bool) -> list[str]:
+    """The argument list of the keeper of `directory`."""
+    return [sys.executable, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound))]
+
+
 def start(directory: Path, linger: float, bound: bool) -> int:
     """Start the keeper of `directory`, which is made when missing, and wait until it is ready; its pid.
 
@@ -35,7 +40,7 @@ def start(directory: Path, linger: float, bound: bool) -> int:
     ready, said = os.pipe2(os.O_CLOEXEC)
     try:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        command = [sys.executable, "-IS", str(ENTRY), str(directory.absolute()), str(linger), str(int(bound))]
+        command = keeper_command(directory, linger, bound=bound)
         descriptors = ((os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, log, 2))
         try:
             pid = os.posix_spawn(command[0], command, {}, file_actions=descriptors, setsid=True)
