@@ -1,5 +1,6 @@
 """A labplane server in a process of its own, and a client for it."""
 
+import fcntl
 import os
 import random
 import re
@@ -8,10 +9,12 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +24,9 @@ from labplane.testing import host
 from labplane_keeper.visiting import end_all, runs
 
 DEADLINE = 20.0
+KEPT = 16
+
+_given: deque[tuple[int, int]] = deque()  # ranges of ports, ends excluded
 
 # Ends with the thread that started it (man 2 prctl, PR_SET_PDEATHSIG), so that not even tests that are killed leave it.
 PROGRAM = """
@@ -43,11 +49,31 @@ def until(look: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
 
 
 def free_range(length: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
-    """A range "A-B" of `length` neighbouring ports, below the ephemeral ones, that no program uses now."""
+    """A range "A-B" of `length` neighbouring ports, below the ephemeral ones, that no program uses now.
+
+    No other process of this user is given any of them before this one has ended, or has been given `KEPT` more ranges.
+    """
     while True:
         first = random.randrange(20100, 31000 - length)  # noqa: S311
-        if all(port_is_free(number, kind) for number in range(first, first + length)):
-            return f"{first}-{first + length - 1}"
+        if any(first < end and start < first + length for start, end in _given):
+            continue
+        with suppress(BlockingIOError):
+            fcntl.lockf(_numbers(), fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
+            if all(port_is_free(number, kind) for number in range(first, first + length)):
+                break
+            fcntl.lockf(_numbers(), fcntl.LOCK_UN, length, first)
+    _given.append((first, first + length))
+    if len(_given) > KEPT:
+        start, end = _given.popleft()
+        fcntl.lockf(_numbers(), fcntl.LOCK_UN, end - start, start)
+    return f"{first}-{first + length - 1}"
+
+
+@cache
+def _numbers() -> int:
+    """A file of which processes lock the bytes whose offsets are their ports (man 2 fcntl)."""
+    path = Path(tempfile.gettempdir(), f"labplane-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def port_is_free(number: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
