@@ -267,6 +267,17 @@ def test_what_cannot_be_had_is_refused(server: Server, project: str, given: Mapp
     assert ask(server, "GET", f"{project}/qemu/vms", 200) == []
 
 
+def test_a_machine_with_more_memory_than_a_vm_may_use_is_not_started(tmp_path: Path, settings: Path) -> None:
+    environment = {"LABPLANE_MAX_VM_RESIDENT": str(64 * 1024 * 1024)}
+    with running(tmp_path / "projects", "--config", str(settings), environment=environment) as server:
+        vm = machine(server, server.project(), ram=65)
+        refused = ask(server, "POST", f"{vm}/start", 409)
+        assert "has 65 MiB of memory, and all programs of a VM use up to 64 MiB here." in refused["message"]
+        assert ask(server, "GET", vm, 200)["status"] == "stopped"
+        ask(server, "PUT", vm, 200, {"ram": 64})
+        ask(server, "POST", f"{vm}/start", 204)
+
+
 def test_harmless_options_and_a_full_house_of_adapters_start(server: Server, project: str) -> None:
     vm = machine(
         server,
