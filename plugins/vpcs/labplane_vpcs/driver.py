@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,8 +99,8 @@ class VPCSDriver(ProcessDriver):
         """The script stays as it is in its file, which its console may have written since."""
         store = self._store.of(vm.project_id)
         earlier = next((_mac_id_in(key) for key in store.of_vm(vm.id)), None)
-        kept = (_mac_id_in(key) for key, _ in store.items())
-        vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, kept, shared=not self.lab.started)
+        shared = not self.lab.started
+        vm.data["mac_id"] = mac_id = self._mac_ids.again(vm.project_id, earlier, _kept(store), shared=shared)
         if mac_id != earlier:
             if earlier is not None:
                 await store.put(f"{MAC_ID}{earlier}", None)
@@ -241,6 +241,11 @@ class VPCSDriver(ProcessDriver):
             pause = min(pause * 1.2, 0.02)
         what = f"UDP port {lport}" if lport is not None else f"tap device {vm.nios[PORT]['tap_device']}"
         raise Conflict(f"{vm} could not open its {what}: {session.last_line or 'it ended'}. The VM is stopped again.")
+
+
+def _kept(store: Store) -> Iterator[int]:
+    """The MAC ids of all VPCS of a project; none is looked up before it is asked for."""
+    yield from (_mac_id_in(key) for key, _ in store.items())
 
 
 def _mac_id_in(key: str) -> int:
