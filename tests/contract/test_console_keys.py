@@ -1,5 +1,7 @@
 """B-30: what a viewer types reaches the PC; no key holds it up, ends it or is kept from it, at either door."""
 
+import os
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -7,7 +9,7 @@ import pytest
 from websockets.sync.client import connect
 
 from machines import linked, show, start
-from support import DEADLINE, Server, Viewer
+from support import DEADLINE, Server, Viewer, until
 
 PROMPT = b"VPCS> "
 
@@ -66,6 +68,15 @@ def websocket(server: Server, vm: str) -> Iterator[Typist]:
         yield Typist(viewer.send, some)
 
 
+def takes_keys(pid: int) -> bool:
+    """Whether VPCS takes single keys: after its prompt it sets its terminal to that, and drops all that came before."""
+    terminal = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY | os.O_NOCTTY)
+    try:
+        return not termios.tcgetattr(terminal)[3] & termios.ICANON
+    finally:
+        os.close(terminal)
+
+
 doors = pytest.mark.parametrize("door", [telnet, websocket])
 
 
@@ -74,10 +85,11 @@ def test_no_key_typed_at_the_prompt_keeps_anybody_from_seeing_what_follows(
     door: Door, server: Server, project: str
 ) -> None:
     vm = linked(server, project)
-    start(server, vm)
+    pid = start(server, vm)
     with door(server, vm) as typist:
         typist.until(PROMPT)
         for name, key in KEYS.items():
+            until(lambda: takes_keys(pid), "VPCS to take keys")
             typist.type(key)
             typist.type(b"\x03")  # some keys edit the line; this gives it up
             typist.until(PROMPT)
