@@ -155,6 +155,7 @@ def _systemd(named: Mapping[str, object]) -> Iterator[Entry]:
     yield Entry("etc/systemd/system/default.target", plain, b"[Unit]\nRequires=guest.service\n")
     yield Entry("etc/machine-id", plain, b"00000000000000000000000000000001\n")
     yield Entry("etc/os-release", plain, b"ID=guest\n")
+    yield Entry("etc/tmpfiles.d/tmp.conf", plain, b"# Debian's empties /tmp, where the tree may be.\n")
     for name in (
         "true",
         "ip",
