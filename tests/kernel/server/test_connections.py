@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from labplane.server.connections import Connection
+from labplane.server.connections import Connection, _ReplyTransport
 from labplane.server.limits import ConnectionCount, Limits
 from labplane.server.websocket import WebSocketConnection
 
@@ -122,5 +122,48 @@ def test_who_reads_slowly_but_steadily_gets_it_all() -> None:
                     received += data
                     await asyncio.sleep(0.03)
                 assert received.partition(b"\r\n\r\n")[2] == b"x" * SIZE
+
+    asyncio.run(main())
+
+
+class Sent(list[bytes]):
+    """What a transport was told, in order."""
+
+    def write(self, data: bytes) -> None:
+        self.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.append(b"closed")
+
+
+def test_the_head_of_a_reply_is_sent_with_its_body_and_alone_when_that_comes_later() -> None:
+    async def main() -> None:
+        for later in (False, True):
+            sent = Sent()
+            reply = _ReplyTransport(cast(Any, sent), sent.close)
+            reply.write(b"head ")
+            assert sent == []
+            if later:
+                await asyncio.sleep(0)
+                assert sent == [b"head "]
+            reply.write(b"body ")
+            reply.write(b"more")
+            await asyncio.sleep(0)
+            assert sent == ([b"head ", b"body ", b"more"] if later else [b"head body ", b"more"])
+
+    asyncio.run(main())
+
+
+def test_a_head_alone_is_sent_before_the_connection_is_closed() -> None:
+    async def main() -> None:
+        sent = Sent()
+        reply = _ReplyTransport(cast(Any, sent), sent.close)
+        reply.write(b"head")
+        reply.close()
+        await asyncio.sleep(0)
+        assert sent == [b"head", b"closed"]
 
     asyncio.run(main())
