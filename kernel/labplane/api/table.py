@@ -1,11 +1,11 @@
 """The table of a lab's routes: it checks new ones, finds them by path, and gives them to Starlette."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Route as StarletteRoute, compile_path
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from labplane.api.requests import CompiledRoute, Directory, Resource
 from labplane.api.route import METHODS, PARAMETER, Route
@@ -18,15 +18,41 @@ ALIKE = 0.8
 class _PathRoute(StarletteRoute):
     def __init__(self, path: str, resource: Resource) -> None:
         super().__init__(path, resource)
-        self._slashes = None if ":path}" in path else path.count("/")
+        self.slashes = None if ":path}" in path else path.count("/")
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if self._slashes not in (None, scope["path"].count("/")):
-            return Match.NONE, {}  # most routes can be passed over without trying their pattern
         try:
             return super().matches(scope)
         except ValueError:  # a number of thousands of digits
             return Match.NONE, {}
+
+
+class _Paths(BaseRoute):
+    """Many paths as one route: a request is compared with its own path, or with those that have as many steps.
+
+    routes: in the order in which they are to be tried.
+    """
+
+    def __init__(self, routes: Sequence[_PathRoute]) -> None:
+        self._plain = {route.path: [route] for route in routes if "{" not in route.path}
+        lengths = {route.slashes for route in routes}
+        self._of_length = {
+            length: [route for route in routes if route.slashes in (None, length) and route.path not in self._plain]
+            for length in lengths
+        }
+        self._of_any_length = self._of_length.get(None, [])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http":
+            path = scope["path"]
+            for route in self._plain.get(path) or self._of_length.get(path.count("/"), self._of_any_length):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    return match, {**found, "route": route}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["route"].handle(scope, receive, send)
 
 
 class RouteError(ValueError):
@@ -98,7 +124,7 @@ class RouteTable:
     def starlette_routes(self) -> list[BaseRoute]:
         """The routes for Starlette, which takes the first that fits: words come before parameters."""
         resources = sorted(self._resources.values(), key=lambda resource: _specificity(resource.path))
-        return [_PathRoute(resource.path, resource) for resource in resources]
+        return [_Paths([_PathRoute(resource.path, resource) for resource in resources])]
 
 
 def _shape(path: str) -> str:
