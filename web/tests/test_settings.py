@@ -1,7 +1,7 @@
 """Forms made from the schemas of drivers, scripts, logs, notes, and taking it all back."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from expect import shown
 from lab_page import LabPage
@@ -103,3 +103,27 @@ def test_what_is_deleted_comes_back_with_its_script_links_place_and_notes(
     assert (back["name"], back["x"], back["y"], back["notes"]) == ("PC1", -300, 40, "the teacher's")
     assert [link["link_id"] for link in found["links"]] == [before["link_id"]]
     assert shown(server.http.get(pair[0]))["startup_script"] == "# mine\n"
+
+
+def test_what_is_told_while_an_older_picture_is_on_its_way_is_shown(
+    server: Server, project: str, lab: LabPage, pair: list[str]
+) -> None:
+    """The picture is asked for, notes are changed and told, and only then does the answer come, without them."""
+    node = {"vm_id": pair[0].rpartition("/")[2], "x": -300, "y": 40, "notes": "the newer ones"}
+    held: list[APIResponse] = []
+
+    def hold(route: Route) -> None:
+        answer = route.fetch()
+        if not held:
+            held.append(answer)
+            assert server.http.patch(f"{project}/topology", json={"nodes": [node]}).status_code == 200
+            route.request.frame.page.wait_for_timeout(300)  # for the event, without which there is nothing to see here
+        route.fulfill(response=answer)
+
+    expect(lab.links).to_have_count(1)
+    lab.page.route("**/topology", hold)
+    server.vm(project, "PC3")
+    expect(lab.nodes).to_have_count(3)
+    lab.page.mouse.click(*lab.middle("PC1"))
+    expect(lab.page.get_by_label("Notes")).to_have_value("the newer ones")
+    assert held

@@ -69,6 +69,7 @@ export class Lab extends EventTarget {
   // Take in one event of the server; true when it concerned this lab.
   take({ action, event, project_id }) {
     if (project_id !== this.id) return false;
+    if (this._loading) this._again = true; // what is on its way may be older than this
     if (action === "node.placed") this._placed(event);
     else if (action === "vm.progress") this._comesOn(event);
     else if (action === "vm.deleted" || action === "vm.created" || action.startsWith("link.")) this.load().catch(() => {});
