@@ -105,7 +105,7 @@ def test_each_promise_of_security_names_a_test_that_is_there() -> None:
 
 
 def test_each_row_of_reliability_names_a_test_that_is_there() -> None:
-    tests = re.findall(r"\| `(tests/[^`]+|drivers/[^`]+)` \|$", PAGES["reliability.md"], re.MULTILINE)
+    tests = re.findall(r"\| `((?:tests|drivers|web)/[^`]+)` \|$", PAGES["reliability.md"], re.MULTILINE)
     assert len(tests) > 10
     assert len(tests) == len(re.findall(r"^\| (?!Tried|---)", PAGES["reliability.md"], re.MULTILINE))
     for test in tests:
