@@ -57,12 +57,11 @@ class Schemas:
     """The named schemas of one lab; ``{"$ref": "labplane:NAME"}`` in any schema means the one called NAME."""
 
     def __init__(self) -> None:
-        self._named: dict[str, Schema] = {}
         self._by_reference: dict[str, Schema] = {}
 
     @property
     def named(self) -> Mapping[str, Schema]:
-        return self._named
+        return {reference.removeprefix(PREFIX): schema for reference, schema in self._by_reference.items()}
 
     def copy(self) -> "Schemas":
         """A registry that can be extended without touching this one."""
@@ -72,16 +71,16 @@ class Schemas:
 
     def take_over(self, other: "Schemas") -> None:
         """Take over what `other`, a copy of this one, has more."""
-        self._named, self._by_reference = dict(other._named), dict(other._by_reference)
+        self._by_reference = dict(other._by_reference)
 
     def add(self, schemas: Mapping[str, Schema]) -> None:
         """Register each schema under its name. Raises SchemaError when one is invalid or its name is taken."""
         for name, schema in schemas.items():
             if not _name.fullmatch(name):
                 raise SchemaError(f"the schema name {name!r} must consist of letters, digits and ._-")
-            if name in self._named:
+            if PREFIX + name in self._by_reference:
                 raise SchemaError(f"the schema name {name!r} is taken")
-            self._named[name] = self._by_reference[PREFIX + name] = check(schema, name)
+            self._by_reference[PREFIX + name] = check(schema, name)
         for name in schemas:
             self.compile({"$ref": PREFIX + name}, name)
 
@@ -92,7 +91,7 @@ class Schemas:
             from labplane.validation import thorough  # which takes a while
 
             if dead := thorough.dead_reference(plain, self._by_reference, references_in):
-                known = ", ".join(PREFIX + name for name in sorted(self._named)) or "none"
+                known = ", ".join(sorted(self._by_reference)) or "none"
                 raise SchemaError(f"{where}: $ref {dead!r} leads nowhere; named schemas: {known}")
         return Rule(plain, self._by_reference)
 
