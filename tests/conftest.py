@@ -16,6 +16,7 @@ collect_ignore = ["thirdparty"]  # whose tests run where it is installed
 
 # Files that take a minute or more, most of it without a processor. Begun first, they end before the others do.
 LONG = (
+    "tests/kernel/keeper/test_groups.py",
     "tests/kit/test_mutants.py",
     "tests/kernel/cli/test_new_plugin.py",
     "tests/test_action.py",
@@ -24,6 +25,7 @@ LONG = (
     "tests/kit/test_wires.py",
     "tests/kit/test_installed.py",
     "drivers/labplane-qemu/tests/test_qemu.py",
+    "tests/test_contrib.py",
 )
 
 

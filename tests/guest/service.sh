@@ -11,7 +11,7 @@ fail() {
     exit 1
 }
 
-# wait_for SECONDS COMMAND: until that succeeds.
+# wait_for TIMES COMMAND: try it so often, until it succeeds.
 wait_for() {
     left=$1
     shift
@@ -30,6 +30,11 @@ ask() {
 # typed CONSOLE LINE: what the console shows within four seconds after that.
 typed() {
     (printf '%s\r' "$2" && sleep 4) | timeout 6 nc 127.0.0.1 "$1"
+}
+
+# shows CONSOLE LINE PATTERN: type the line again and again, until the console shows that.
+shows() {
+    wait_for 20 eval "typed $1 '$2' | grep '$3'"
 }
 
 # value NAME: of that member in the JSON that comes.
@@ -51,7 +56,7 @@ systemctl daemon-reload
 systemd-analyze verify labplane.service labplane-keeper.service || fail "the units are no good"
 
 systemctl start labplane || fail "it does not start"
-wait_for 60 ask /version
+wait_for 180 ask /version
 echo "owner $(stat -c '%U %a' $place/token)"
 project=/projects/$(ask /projects '{}' | value project_id)
 for port in 10000 10001; do ask /ports/udp '{}' >/dev/null; done
@@ -69,16 +74,16 @@ before=$(cat $own/labplane-keeper.service/labplane-*/run-"$vm"/*/cgroup.procs)
 server=$(cat $own/labplane.service/cgroup.procs)
 
 systemctl restart labplane || fail "it does not restart"
-wait_for 60 ask /version
+wait_for 180 ask /version
 echo "restarted $([ "$server" = "$(cat $own/labplane.service/cgroup.procs)" ]; echo $?)"
 echo "same $([ "$before" = "$(cat $own/labplane-keeper.service/labplane-*/run-"$vm"/*/cgroup.procs)" ]; echo $?)"
 echo "statuses" $(ask "$vms" | value status)
 host=1
 for console in $(ask "$vms" | value console); do
-    typed "$console" "ip 10.0.0.$host/24" >/dev/null
+    shows "$console" "ip 10.0.0.$host/24" "10.0.0.$host 255.255.255.0"
     host=2
 done
-wait_for 5 eval "typed $console 'ping 10.0.0.1' | grep '10.0.0.1 icmp_seq=1 ttl='"
+shows "$console" 'ping 10.0.0.1' '10.0.0.1 icmp_seq=1 ttl='
 echo "linked yes"
 
 systemctl stop labplane || fail "it does not stop"

@@ -26,12 +26,12 @@ class Child:
         self.output += data
 
     async def until(self, words: bytes) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while words not in self.output:
                 await asyncio.sleep(0.002)
 
     async def wait(self) -> int:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 

@@ -78,7 +78,7 @@ class Talk:
             os.close(at)
 
     async def until(self, look: Any) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not look():
                 self._news.clear()
                 await self._news.wait()
@@ -91,7 +91,7 @@ class Talk:
         return self.ends[name]
 
     async def lost(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.connection.lost.wait()
 
 
