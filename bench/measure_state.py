@@ -39,6 +39,9 @@ async def state(effort: Effort) -> list[Row]:
 class _Off:
     """A state that keeps nothing: the switch of this measurement, which the product does not have."""
 
+    def next_position(self) -> int:
+        return 0
+
     async def write(self, statements: Any = ()) -> list[Any]:
         return []
 

@@ -99,7 +99,7 @@ async def _make(vm: VM, body: Mapping[str, Any], show: Callable[[VM], Awaitable[
         vm.settings = {name: schema.get("default") for name, schema in driver.properties.items()} | stored(vm, given)
         undo.push_async_callback(attempt, vm, driver.removed)
         shown = await show(vm)
-        await lab.state.write([*records.insert(vm), *values.statements])
+        await lab.state.write([*records.insert(vm, is_known="vm_id" in body), *values.statements])
         values.written()
         undo.pop_all()
         return shown

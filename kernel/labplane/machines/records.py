@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 CONSOLE, UDP = "console", "udp"
 
 _INSERT = (
-    "INSERT INTO vm (vm_id, project_id, kind, name, settings, console, nios, ports, wanted, generation) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO vm (vm_id, position, project_id, kind, name, settings, console, nios, ports, wanted, generation) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ?, ports = ? WHERE vm_id = ?"
 _RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
@@ -28,15 +28,12 @@ with open("/proc/sys/kernel/random/boot_id") as _file:
     BOOT = _file.read().strip()
 
 
-def insert(vm: "VM") -> "list[Statement]":
-    """A new VM."""
-    row = (vm.id, vm.project_id, vm.driver.kind, vm.name, json.dumps(vm.settings), vm.console, _nios(vm.nios))
-    forget = ("DELETE FROM deleted WHERE vm_id = ?", (vm.id,))
-    return [
-        (_INSERT, (*row, json.dumps(vm.leases), vm.status, vm.generation)),
-        forget,
-        *_ports(vm, numbers(vm.console, {}, vm.leases)),
-    ]
+def insert(vm: "VM", *, is_known: bool) -> "list[Statement]":
+    """A new VM. is_known: whether there may have been one of its id."""
+    which = (vm.id, vm.lab.state.next_position(), vm.project_id, vm.driver.kind, vm.name)
+    its = (json.dumps(vm.settings), vm.console, _nios(vm.nios), json.dumps(vm.leases), vm.status, vm.generation)
+    forget = [("DELETE FROM deleted WHERE vm_id = ?", (vm.id,))] if is_known else []
+    return [(_INSERT, (*which, *its)), *forget, *_ports(vm, numbers(vm.console, {}, vm.leases))]
 
 
 def change(vm: "VM", **changes: Any) -> "list[Statement]":
@@ -52,7 +49,7 @@ def change(vm: "VM", **changes: Any) -> "list[Statement]":
     statements: list[Statement] = [(_CHANGE, (*row, json.dumps(new["leases"]), vm.id))]
     if changes.keys() & {"console", "nios", "leases"}:
         held = _ports(vm, numbers(new["console"], new["nios"], new["leases"]))
-        statements += [("DELETE FROM port WHERE vm_id = ?", (vm.id,)), *held]
+        statements += [_delete("port", vm), *held]
     return statements
 
 
@@ -74,9 +71,9 @@ async def changed(vm: "VM", *also: "Statement", **changes: Any) -> AsyncIterator
 
 def delete(vm: "VM") -> "list[Statement]":
     """A VM that is deleted; its directory waits for a commit."""
-    where = [(f"DELETE FROM {table} WHERE vm_id = ?", (vm.id,)) for table in ("vm", "port", "value")]  # noqa: S608
     row = (vm.id, vm.project_id, vm.driver.kind)
-    return [*where, ("INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)", row)]
+    gone = [_delete(table, vm) for table in ("vm", "port", "value")]
+    return [*gone, ("INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)", row)]
 
 
 def note_run(vm: "VM") -> None:
@@ -109,7 +106,7 @@ def adopted(vm: "VM", rport: int) -> "Statement":
 def note_ports_back(vm: "VM") -> None:
     """The ports of the VM, whose project is being closed, are about to come back, and others may lease them at once."""
     if not vm.lab.ending:
-        vm.lab.state.note(("ports", vm.id), ("DELETE FROM port WHERE vm_id = ?", (vm.id,)))
+        vm.lab.state.note(("ports", vm.id), _delete("port", vm))
 
 
 def note_closed(lab: "Lab", project_id: str) -> None:
@@ -123,6 +120,11 @@ def note_gone(lab: "Lab", project_id: str) -> None:
     tables = ("vm", "port", "deleted", "value")
     gone = [(f"DELETE FROM {table} WHERE project_id = ?", (project_id,)) for table in tables]  # noqa: S608
     lab.state.note(("project", project_id), *gone)
+
+
+def _delete(table: str, vm: "VM") -> "Statement":
+    """What is in that table of the VM goes."""
+    return f"DELETE FROM {table} WHERE project_id = ? AND vm_id = ?", (vm.project_id, vm.id)  # noqa: S608
 
 
 def _nios(nios: Mapping[tuple[int, int], Mapping[str, Any]]) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from labplane.errors import Conflict, LabError, answer_to
 from labplane.state.checkpoints import Checkpoints
-from labplane.state.database import NAME, VERSION, Durability, open_database, read_database, refusal
+from labplane.state.database import NAME, VERSION, Durability, last_position, open_database, read_database, refusal
 from labplane.state.directory import DATA, Lock, make_data_directory, refuse_network
 
 log = logging.getLogger("labplane.state")
@@ -59,6 +59,7 @@ class State:
         self._is_open = self._busy = False
         self._retry: asyncio.TimerHandle | None = None
         self._began = 0.0
+        self._positions = count(1)
         self.measure: Callable[[float], None] = lambda _: None
 
     @property
@@ -88,10 +89,17 @@ class State:
             except (OSError, sqlite3.Error) as error:
                 self._in_trouble(self._refusal(error))
                 self._reading = await asyncio.to_thread(read_database, self.directory)
+            known = self._writing or self._reading
+            assert known is not None  # noqa: S101 - one of them was opened
+            self._positions = count(await asyncio.to_thread(last_position, known) + 1)
         except BaseException:
             self._let_go()
             raise
         self._is_open = True
+
+    def next_position(self) -> int:
+        """A number for a new row, by which it keeps its place after all that were made before."""
+        return next(self._positions)
 
     async def write(self, statements: Sequence[Statement] = ()) -> list[Row]:
         """Write `statements`, all or nothing; when this returns they are kept, and so are earlier notes.

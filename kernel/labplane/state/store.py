@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LAB = ""  # in place of a project's id
 COLUMNS = "plugin, project_id, key, value, vm_id"
-PUT = f"INSERT INTO value ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+PUT = f"INSERT INTO value ({COLUMNS}, position) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 CHANGE = f"{PUT} ON CONFLICT DO UPDATE SET value = excluded.value, vm_id = excluded.vm_id"
 REMOVE = "DELETE FROM value WHERE plugin = ? AND project_id = ? AND key = ?"
 SELECT = f"SELECT {COLUMNS} FROM value WHERE project_id = ? ORDER BY position"  # noqa: S608
@@ -157,12 +157,13 @@ class Store:
     def put_later(self, key: str, value: Any) -> None:
         """As `put`, without waiting: what cannot be written now is tried again."""
         text, kept = _as_json(value)
-        sql, parameters = (CHANGE, self._row(key, text, None)) if kept is not None else (REMOVE, self._row(key)[:3])
-        self._all.state.note(("value", *self._row(key)[:3]), (sql, parameters))
+        which = (self._plugin, self._project_id, key)
+        statement = (REMOVE, which) if kept is None else (CHANGE, self._row(key, text, None))
+        self._all.state.note(("value", *which), statement)
         self._all.keep(self._plugin, self._project_id, key, kept, None)
 
-    def _row(self, key: str, text: str = "", vm_id: str | None = None) -> Sequence[Any]:
-        return self._plugin, self._project_id, key, text, vm_id
+    def _row(self, key: str, text: str, vm_id: str | None) -> Sequence[Any]:
+        return self._plugin, self._project_id, key, text, vm_id, self._all.state.next_position()
 
     async def _write(self, statement: Statement, key: str, value: Any, vm_id: str | None) -> None:
         def keep() -> None:

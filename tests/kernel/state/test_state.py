@@ -14,7 +14,7 @@ from labplane.state.database import APPLICATION, MIGRATIONS, VERSION
 from labplane.state.state import State
 from labplane.state.store import Store, Values, together
 
-PUT = "INSERT INTO value (plugin, project_id, key, value) VALUES ('test', '', ?, '1')"
+PUT = "INSERT INTO value (plugin, project_id, key, position, value) VALUES ('test', '', ?, 1, '1')"
 BOTH = pytest.mark.parametrize("durability", ["normal", "full"])
 
 Run = Callable[[Awaitable[None]], None]
@@ -306,6 +306,43 @@ def test_a_database_of_an_older_version_is_copied_and_brought_up_to_date(
             assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
     run(main())
+
+
+def test_what_was_kept_by_tables_with_rowids_is_all_there_in_its_order(tmp_path: Path, run: Run) -> None:
+    """Schema 2, and what is added to it later."""
+    (tmp_path / ".labplane").mkdir()
+    vm = "INSERT INTO vm VALUES (?, ?, 'p', 'vpcs', 'PC', '{\"a\": 1}', ?, '[]', 'started', 7, NULL, '{}')"
+    with closing(sqlite3.connect(tmp_path / ".labplane" / "state.db")) as old, old:
+        old.executescript("".join(MIGRATIONS[:2]) + f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 2")
+        old.executemany(vm, [(3, "b", 2001), (9, "a", None)])
+        old.executemany("INSERT INTO port (pool, number, vm_id) VALUES ('udp', ?, ?)", [(2, "b"), (1, None)])
+        old.executemany(
+            "INSERT INTO value VALUES (?, 'test', '', ?, ?, ?)", [(12, "x", '"one"', "b"), (20, "f", "2", None)]
+        )
+
+    async def main() -> None:
+        async with opened(tmp_path) as state:
+            values = Values(state)
+            await values.load()
+            store = Store(values, "test")
+            await store.put("x", "three", vm_id="a")
+            await store.add("e", 4)
+        async with opened(tmp_path) as state:
+            values = Values(state)
+            await values.load()
+            store = Store(values, "test")
+            assert store.items() == [("x", "three"), ("f", 2), ("e", 4)]
+            assert store.of_vm("a") == {"x": "three"}
+            assert state.next_position() == 23
+
+    run(main())
+    named = "SELECT vm_id, position, project_id, kind, name, settings, console, nios, wanted, generation, ports FROM vm"
+    rest = ("p", "vpcs", "PC", '{"a": 1}')
+    assert rows(tmp_path, f"{named} ORDER BY position") == [
+        ("b", 3, *rest, 2001, "[]", "started", 7, "{}"),
+        ("a", 9, *rest, None, "[]", "started", 7, "{}"),
+    ]
+    assert rows(tmp_path, "SELECT number, vm_id FROM port ORDER BY number") == [(1, None), (2, "b")]
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
