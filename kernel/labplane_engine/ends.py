@@ -88,30 +88,36 @@ class End:
     def _read_datagrams(self) -> None:
         assert self._socket is not None  # noqa: S101 - or this would not be called
         receive = self._socket.recv_into
-        for _ in range(AT_ONCE):
-            try:
-                length = receive(_buffer)
-            except BlockingIOError:
-                return
-            except OSError:  # nobody has the other end open
-                if self._descriptor < 0:
+        with self._ends:
+            for _ in range(AT_ONCE):
+                try:
+                    length = receive(_buffer)
+                except BlockingIOError:
                     return
-                continue
-            self.take(bytes(_view[:length]))
+                except OSError:  # nobody has the other end open
+                    if self._descriptor < 0:
+                        return
+                    continue
+                self.take(bytes(_view[:length]))
 
     def _read_frames(self) -> None:
-        for _ in range(AT_ONCE):
-            if self._descriptor < 0:
-                return
-            try:
-                frame = os.read(self._descriptor, MOST_FRAME)
-            except OSError:
-                return
-            self.take(frame)
+        with self._ends:
+            for _ in range(AT_ONCE):
+                if self._descriptor < 0:
+                    return
+                try:
+                    frame = os.read(self._descriptor, MOST_FRAME)
+                except OSError:
+                    return
+                self.take(frame)
 
 
 class Ends:
-    """All ends of one engine. Two whose sockets are connected to each other need no system call for a frame."""
+    """All ends of one engine. Two whose sockets are connected to each other need no system call for a frame.
+
+    As a context manager it holds back what machines send in the block, and delivers it right after: a machine that is
+    at work gets no frame, and a frame waits for no other turn of the loop.
+    """
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
@@ -119,6 +125,15 @@ class Ends:
         self._by_key: dict[Key, End] = {}
         self._carried: deque[tuple[End, bytes]] = deque()
         self._is_due = False
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._carried and not self._depth:
+            self._deliver()
 
     def add(self, end: End, key: Key | None) -> None:
         """Know an end, and let it and the one that it faces know each other."""
@@ -138,26 +153,35 @@ class Ends:
             facing.far = None
 
     def carry(self, end: End, frame: bytes) -> None:
-        """Deliver a frame to `end`, in this turn of the loop or the next ones."""
+        """Deliver a frame to `end`, once no machine is at work."""
         if end.waiting >= MOST_WAITING:
             return
         end.waiting += 1
         self._carried.append((end, frame))
+        if not self._depth:
+            self._deliver_later()
+
+    def _deliver_later(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self.loop.call_soon(self._deliver)
+            self.loop.call_soon(self._deliver_due)
+
+    def _deliver_due(self) -> None:
+        self._is_due = False
+        self._deliver()
 
     def _deliver(self) -> None:
         carried = self._carried
+        self._depth += 1
         for _ in range(IN_A_TURN):
             if not carried:
                 break
             end, frame = carried.popleft()
             end.waiting -= 1
             end.take(frame)
-        self._is_due = bool(carried)
+        self._depth -= 1
         if carried:
-            self.loop.call_soon(self._deliver)
+            self._deliver_later()
 
 
 def _key(end: socket.socket) -> Key:

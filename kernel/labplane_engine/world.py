@@ -74,10 +74,11 @@ class World:
 
         def call(*arguments: Any) -> None:
             if not self._is_over:
-                try:
-                    function(*arguments)
-                except Exception as error:
-                    self._failed(error)
+                with self._ends:
+                    try:
+                        function(*arguments)
+                    except Exception as error:
+                        self._failed(error)
 
         return call
 

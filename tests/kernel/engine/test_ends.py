@@ -176,3 +176,23 @@ def test_a_descriptor_that_is_no_udp_socket_is_read_and_written_a_frame_at_a_tim
         assert failed == []
 
     play(lambda: asyncio.ensure_future(scene()))
+
+
+def test_a_machine_at_work_gets_no_frame_and_the_answer_waits_for_no_other_turn(stack: ExitStack) -> None:
+    heard: list[str] = []
+
+    async def scene() -> None:
+        ends = Ends(asyncio.get_running_loop())
+        near, far = pair(stack)
+        one = end_of(ends, near, lambda frame: heard.append(f"answer {frame!r}"), [])
+        other = end_of(ends, far, lambda frame: other.send(frame + b"!"), [])
+        with ends:
+            one.send(b"a")
+            with ends:
+                one.send(b"b")
+            heard.append("done")
+        assert heard == ["done", "answer b'a!'", "answer b'b!'"]
+        one.close()
+        other.close()
+
+    play(lambda: asyncio.ensure_future(scene()))
