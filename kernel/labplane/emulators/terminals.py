@@ -123,6 +123,7 @@ class Terminals:
         self._ring = ring
         self.claimed: set[str] = set()
         self._running: set[Process] = set()
+        self._limiting: tuple[dict[str, Any], Limiting] | None = None  # with the greeting of the keeper that said so
 
     @property
     def can_confine(self) -> bool:
@@ -163,13 +164,16 @@ class Terminals:
 
     async def limiting(self) -> Limiting:
         """What the keeper can limit by cgroups; when it is asked first it makes itself ready. Raises OSError."""
-        try:
-            found = await self.keeper.ask("groups")
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise
-            return Limiting(reason="the keeper is one of an earlier labplane")
-        return Limiting(tuple(found["controllers"]) if found["top"] else (), found["reason"])
+        if self._limiting is None or self._limiting[0] is not self.keeper.hello:
+            try:
+                found = await self.keeper.ask("groups")
+                limiting = Limiting(tuple(found["controllers"]) if found["top"] else (), found["reason"])
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise
+                limiting = Limiting(reason="the keeper is one of an earlier labplane")
+            self._limiting = self.keeper.hello, limiting
+        return self._limiting[1]
 
     async def warm_up(self) -> None:
         """Start the keeper now, so that the first program does not wait for it. Raises OSError."""

@@ -88,6 +88,37 @@ def test_when_the_keeper_is_killed_its_programs_end_their_server_knows_and_start
     asyncio.run(main())
 
 
+def test_a_keeper_is_asked_once_for_what_it_can_limit_and_the_next_one_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = Keeper.ask
+
+    async def noted(keeper: Keeper, op: str, *more: Any, **members: Any) -> dict[str, Any]:
+        asked.append(op)
+        return await ask(keeper, op, *more, **members)
+
+    async def main() -> None:
+        monkeypatch.setattr(Keeper, "ask", noted)
+        terminals = Terminals(tmp_path / "kept")
+        try:
+            first = await terminals.limiting()
+            assert await terminals.limiting() is first
+            assert asked == ["groups"]
+            killed = terminals.keeper.hello["pid"]
+            os.kill(killed, signal.SIGKILL)
+            async with asyncio.timeout(20):
+                while terminals.keeper.hello:
+                    await asyncio.sleep(0.002)
+            assert await terminals.limiting() == first
+            assert asked == ["groups", "groups"]
+            assert terminals.keeper.hello["pid"] != killed
+        finally:
+            await terminals.end()
+
+    asyncio.run(main())
+
+
 def test_what_a_killed_keeper_left_behind_a_killed_server_is_ended_by_the_next_keeper(tmp_path: Path) -> None:
     place = tmp_path / "kept"
 
