@@ -1,6 +1,6 @@
 """The table of a lab's routes: it checks new ones, finds them by path, and gives them to Starlette."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,31 +28,34 @@ class _PathRoute(StarletteRoute):
 
 
 class _Paths(BaseRoute):
-    """Many paths as one route: a request is compared with its own path, or with those that have as many steps.
+    """Many paths as one route: a request is looked up by its path, or compared with those that have as many steps.
 
-    routes: in the order in which they are to be tried.
+    resources: in the order in which they are to be tried.
     """
 
-    def __init__(self, routes: Sequence[_PathRoute]) -> None:
-        self._plain = {route.path: [route] for route in routes if "{" not in route.path}
-        lengths = {route.slashes for route in routes}
+    def __init__(self, resources: Sequence[Resource]) -> None:
+        self._plain = {resource.path: resource for resource in resources if "{" not in resource.path}
+        others = [_PathRoute(resource.path, resource) for resource in resources if resource.path not in self._plain]
         self._of_length = {
-            length: [route for route in routes if route.slashes in (None, length) and route.path not in self._plain]
-            for length in lengths
+            length: [route for route in others if route.slashes in (None, length)]
+            for length in {route.slashes for route in others}
         }
         self._of_any_length = self._of_length.get(None, [])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
             path = scope["path"]
-            for route in self._plain.get(path) or self._of_length.get(path.count("/"), self._of_any_length):
+            if (resource := self._plain.get(path)) is not None:
+                return Match.FULL, {"endpoint": resource, "path_params": {}}
+            for route in self._of_length.get(path.count("/"), self._of_any_length):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
-                    return match, {**found, "route": route}
+                    return match, found
         return Match.NONE, {}
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["route"].handle(scope, receive, send)
+    def handle(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        resource: Resource = scope["endpoint"]
+        return resource(scope, receive, send)
 
 
 class RouteError(ValueError):
@@ -124,7 +127,7 @@ class RouteTable:
     def starlette_routes(self) -> list[BaseRoute]:
         """The routes for Starlette, which takes the first that fits: words come before parameters."""
         resources = sorted(self._resources.values(), key=lambda resource: _specificity(resource.path))
-        return [_Paths([_PathRoute(resource.path, resource) for resource in resources])]
+        return [_Paths(resources)]
 
 
 def _shape(path: str) -> str:
