@@ -43,7 +43,13 @@ export class Actions {
     const kept = { links, nodes: [] };
     await atMost(AT_ONCE, nodes, async (node) => kept.nodes.push({ node: { ...node }, vm: await api.vm(node) }));
     await atMost(AT_ONCE, links, (link) => api.unlink(this.lab.id, link.link_id)); // or the other ends would lead nowhere
-    await atMost(AT_ONCE, nodes, (node) => api.deleteVM(node));
+    try {
+      for (const node of nodes) node.leaving = true; // nobody is to ask for one that may be gone when the question arrives
+      await atMost(AT_ONCE, nodes, (node) => api.deleteVM(node));
+    } catch (error) {
+      for (const node of nodes) node.leaving = false;
+      throw error;
+    }
     await this.lab.load();
     return kept;
   }

@@ -27,7 +27,7 @@ export class Inspector {
     const [id] = this.picture.selected;
     const link = this.lab.links.get(id);
     const ids = link ? link.ends.map((end) => end.vm_id) : this.picture.selected.size === 1 ? [id] : [];
-    const nodes = ids.map((one) => this.lab.nodes.get(one)).filter(Boolean);
+    const nodes = ids.map((one) => this.lab.nodes.get(one)).filter((node) => node && !node.leaving);
     try {
       for (const node of nodes) this.vms.set(node.vm_id, await api.vm(node));
     } catch {
