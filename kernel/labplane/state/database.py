@@ -57,7 +57,7 @@ MIGRATIONS = (
     CREATE INDEX vm_of_project ON vm (project_id);
     DROP INDEX port_of_vm;
     DROP INDEX port_of_project;
-    CREATE INDEX port_of_project ON port (project_id, vm_id);
+    CREATE INDEX port_of_project ON port (project_id, vm_id) WHERE project_id IS NOT NULL;
     CREATE TABLE new_value (
         project_id TEXT NOT NULL, plugin TEXT NOT NULL, key TEXT NOT NULL, position INTEGER NOT NULL,
         value TEXT NOT NULL, vm_id TEXT, PRIMARY KEY (project_id, plugin, key)
