@@ -152,6 +152,11 @@ class Ends:
         if facing is not None:
             facing.far = None
 
+    def settle(self) -> None:
+        """Deliver what a machine has sent, which is done with its work but for what can wait."""
+        if self._carried and self._depth == 1:
+            self._deliver()
+
     def carry(self, end: End, frame: bytes) -> None:
         """Deliver a frame to `end`, once no machine is at work."""
         if end.waiting >= MOST_WAITING:

@@ -60,6 +60,14 @@ class World:
         """Call `function` when it is `when`, as `now` has it; the handle's `cancel` prevents that."""
         return self._loop.call_later(max(0.0, when - time.monotonic()), self.guarded(function))
 
+    def settle(self) -> None:
+        """Deliver what the machine has sent so far; it may be given frames meanwhile.
+
+        That happens anyway when the function that the engine has called returns. What is left to do there, such as to
+        set a timer, can wait until then.
+        """
+        self._ends.settle()
+
     def end(self, descriptor: int, received: Callable[[bytes], None]) -> End:
         """An end of a link, through which frames go with its `send`; `received` takes each frame that comes.
 

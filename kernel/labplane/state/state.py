@@ -244,7 +244,9 @@ class State:
             log.exception("the state of the lab cannot be written")
             why = LabError("labplane failed at writing its state; its log says why.")
         finally:
-            if self._checkpoints is not None and not self._checkpoints.wanted.is_set():  # which costs less than to set it
+            if (
+                self._checkpoints is not None and not self._checkpoints.wanted.is_set()
+            ):  # to look costs less than to set
                 self._checkpoints.wanted.set()
         return why, [why] * len(batches)
 

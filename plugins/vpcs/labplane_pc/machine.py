@@ -28,6 +28,8 @@ class World(Protocol):
 
     def soon(self, function: Callable[[], None]) -> None: ...
 
+    def settle(self) -> None: ...
+
     def end(self, descriptor: int, received: Callable[[bytes], None]) -> End: ...
 
 
@@ -52,6 +54,7 @@ class Machine:
             send=world.end(end, self._received).send,
             show=world.printed,
             ended=lambda status: world.soon(lambda: world.ended(status)),
+            clock=world.now,
         )
         self._pc.start(world.now())
         self._watch_clock()
@@ -59,6 +62,7 @@ class Machine:
     def typed(self, data: bytes) -> None:
         """Take the bytes that viewers of its console typed."""
         self._pc.typed(data, self._now())
+        self._world.settle()
         self._watch_clock()
 
     def close(self) -> None:
@@ -82,4 +86,5 @@ class Machine:
     def _tick(self) -> None:
         self._due = self._timer = None
         self._pc.tick(self._now())
+        self._world.settle()  # a ping is on its way before the timer is set that waits for its answer
         self._watch_clock()

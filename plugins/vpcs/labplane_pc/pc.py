@@ -39,13 +39,15 @@ class VirtualPC:
     echoes:    whether commands of a file are shown.
     depth:     how many files are being carried out, one called by another.
 
-    send takes a frame that goes out, show what the console prints, ended the status when ``quit`` ends the PC.
+    send takes a frame that goes out, show what the console prints, ended the status when ``quit`` ends the PC; clock
+    gives the time while it works, which passes then, too. Without one it is what it was told last.
     """
 
     MOST_DEPTH = 4
 
     __slots__ = (
         "_background",
+        "_clock",
         "_editor",
         "_ended",
         "_foreground",
@@ -75,6 +77,7 @@ class VirtualPC:
         send: Callable[[bytes], None],
         show: Callable[[bytes], None],
         ended: Callable[[int], None],
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.name = "VPCS"
         self.now = 0.0
@@ -86,6 +89,7 @@ class VirtualPC:
         self._version = version
         self._show = show
         self._ended = ended
+        self._clock = clock
         self._status: int | None = None
         self._timers = Timers()
         self._editor = Editor(show)
@@ -98,6 +102,11 @@ class VirtualPC:
     @property
     def deadline(self) -> float | None:
         return self._timers.next
+
+    @property
+    def time(self) -> float:
+        """What time it is just now, for what is measured."""
+        return self.now if self._clock is None else self._clock()
 
     @property
     def history(self) -> list[bytes]:

@@ -178,9 +178,9 @@ def _probe(pc: "VirtualPC", plan: Plan, options: Options, name: str) -> Task:
         if sent:
             yield Wait(options.interval / MILLISECONDS)
         sent += 1
-        began = pc.now
-        send(pc, plan, sent, ident, plan.ttl)
-        heard: Received | None = yield Wait(options.wait / MILLISECONDS, answers(plan, sent, ident))
+        answer = Wait(options.wait / MILLISECONDS, answers(plan, sent, ident))
+        began = send(pc, plan, sent, ident, plan.ttl)
+        heard: Received | None = yield answer
         if heard is None:
             pc.print(f"{name} {what}={sent} timeout\n")
             continue
@@ -219,14 +219,14 @@ def _step(
     pc: "VirtualPC", client: Client, label: str, sent: int, step: Generator[Wait, Any, Outcome]
 ) -> Generator[Wait, Any, bool]:
     """Do one step of a connection and say how it went; returns whether the next one makes sense."""
-    began = pc.now
+    began = pc.time
     try:
         outcome = yield from step
     except Interrupted:
         step.close()
         raise
     heard = client.last
-    time = f"time={(pc.now - began) * MILLISECONDS:.3f} ms"
+    time = f"time={(pc.time - began) * MILLISECONDS:.3f} ms"
     if outcome is Outcome.TIMEOUT or heard is None:
         pc.print(f"{label} timeout\n")
     elif outcome is Outcome.RESET:

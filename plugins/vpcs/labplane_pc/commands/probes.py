@@ -31,8 +31,8 @@ class Plan(NamedTuple):
     mtu: int | None = None
 
 
-def send(pc: "VirtualPC", plan: Plan, number: int, ident: int, ttl: int) -> None:
-    """Send the probe with that number."""
+def send(pc: "VirtualPC", plan: Plan, number: int, ident: int, ttl: int) -> float:
+    """Send the probe with that number; returns the time at which it went."""
     is_ipv4 = len(plan.target) == 4
     data = DATA[: plan.size]
     if plan.protocol == udp.PROTOCOL:
@@ -45,12 +45,14 @@ def send(pc: "VirtualPC", plan: Plan, number: int, ident: int, ttl: int) -> None
     else:
         number = ident << 16 | number & 0xFFFF
         body = icmpv6.build(icmpv6.ECHO, 0, number, data, plan.source, plan.target)
+    began = pc.time
     if is_ipv4:
         flags = ipv4.DONT_FRAGMENT if plan.dont_fragment else 0
         pc.host.four.send(plan.mac, plan.target, plan.protocol, body, ttl=ttl, flags=flags, mtu=plan.mtu)
     else:
         protocol = icmpv6.PROTOCOL if plan.protocol == icmp.PROTOCOL else plan.protocol
         pc.host.six.send(plan.mac, plan.target, protocol, body, hops=ttl, source=plan.source)
+    return began
 
 
 def answers(plan: Plan, number: int, ident: int) -> Callable[[object], bool]:

@@ -112,10 +112,10 @@ def _go(pc: "VirtualPC", plan: Plan, hops: int, indent: str) -> Task:
             line, named, over = f"{hop:2d}{indent}", False, False
             for _ in range(PROBES):
                 number += 1
-                began = pc.now
-                send(pc, plan, number, ident, hop)
+                answer = Wait(SECONDS, answers(plan, number, ident))
+                began = send(pc, plan, number, ident, hop)
                 try:
-                    heard: Received | None = yield Wait(SECONDS, answers(plan, number, ident))
+                    heard: Received | None = yield answer
                 except Interrupted:
                     pc.print(f"{line}\n")
                     raise
