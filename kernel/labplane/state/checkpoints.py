@@ -16,14 +16,12 @@ LONGEST_LOG = 16 * 1024 * 1024
 class Checkpoints(threading.Thread):
     """Checkpoints each second in which something was written, so that no commit ever waits for the disk.
 
-    wanted: to be set after each commit.
-
     It is made once: when the system has no further thread, there is none to be had just then either.
     """
 
     def __init__(self, file: Path) -> None:
         super().__init__(name="state checkpoints", daemon=True)
-        self.wanted = threading.Event()
+        self._wanted = threading.Event()
         self._log = file.with_name(f"{file.name}-wal")
         self._connection = connect(file, "normal")
         self._ending = threading.Event()
@@ -32,16 +30,21 @@ class Checkpoints(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.is_set():
-            self.wanted.wait()
+            self._wanted.wait()
             self._ending.wait(EVERY_SECONDS)
-            self.wanted.clear()
+            self._wanted.clear()
             self._checkpoint()
         self._connection.close()
+
+    def want(self) -> None:
+        """Have what was committed checkpointed, within a second or so."""
+        if not self._wanted.is_set():  # which costs a commit less than to set it again
+            self._wanted.set()
 
     def end(self) -> None:
         """Checkpoint once more and end."""
         self._ending.set()
-        self.wanted.set()
+        self._wanted.set()
         self.join()
 
     def _checkpoint(self) -> None:
@@ -54,4 +57,4 @@ class Checkpoints(threading.Thread):
             if str(error) != self._failed:
                 log.error("the log of the state's database cannot be worked off: %s", error)
             self._failed = str(error)
-            self.wanted.set()  # try again
+            self._wanted.set()  # try again

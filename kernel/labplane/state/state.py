@@ -244,10 +244,8 @@ class State:
             log.exception("the state of the lab cannot be written")
             why = LabError("labplane failed at writing its state; its log says why.")
         finally:
-            if (
-                self._checkpoints is not None and not self._checkpoints.wanted.is_set()
-            ):  # to look costs less than to set
-                self._checkpoints.wanted.set()
+            if self._checkpoints is not None:
+                self._checkpoints.want()
         return why, [why] * len(batches)
 
     def _transact(self, notes: Sequence[Statement], batches: Sequence[_Batch]) -> list[list[Row]]:
