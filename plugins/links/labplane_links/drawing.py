@@ -1,16 +1,22 @@
 """The topology as the text of its reply (T-5), written member by member.
 
-A lab of a thousand nodes is asked for again and again while somebody looks at it. An encoder that indents takes
-five times as long, in which the server does nothing else.
+A lab of a thousand nodes is asked for again and again while somebody looks at it. An encoder that indents takes ten
+times as long, in which the server does nothing else. Most nodes and links are then as they were, so that what was
+written of them last is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
+from labplane_links.wiring import id_of_link
+
 EndOf = tuple[str, int, int, str]  # the VM's id, adapter, port, name
+PortOf = tuple[tuple[int, int], str, str | None]  # adapter and port, name, id of the link
 PortText = tuple[str, str, str]
+
+KEPT = 8192  # of either; a text is about 1 KiB
 
 
 @lru_cache(maxsize=4096)
@@ -38,25 +44,21 @@ def port_text(adapter: int, port: int, name: str) -> PortText:
     return before, after, end
 
 
-def end_text(vm_id: str, adapter: int, port: int, name: str) -> str:
-    """The end of a link, likewise."""
-    return f"""{port_text(adapter, port, name)[2]}{quoted(vm_id)}
-                }}"""
-
-
+@lru_cache(maxsize=KEPT, typed=True)
 def node_text(
     vm_id: str,
     name: str,
     kind: str,
     status: str,
     console: int | None,
-    last_exit: Mapping[str, Any] | None,
+    last_exit: tuple[int | None, str] | None,
     x: float | None,
     y: float | None,
     notes: str,
-    ports: Sequence[str],
+    ports: Sequence[PortOf],
 ) -> str:
-    """A node of K-1, likewise; ports: the text of each."""
+    """A node of K-1, likewise. last_exit: status and last line."""
+    shown = [_port(*port) for port in ports]
     return f"""
         {{
             "console": {_number(console)},
@@ -64,7 +66,7 @@ def node_text(
             "last_exit": {_exit(last_exit)},
             "name": {quoted(name)},
             "notes": {quoted(notes)},
-            "ports": {_list(ports, 12)},
+            "ports": {_list(shown, 12)},
             "status": {quoted(status)},
             "vm_id": {quoted(vm_id)},
             "x": {_number(x)},
@@ -72,14 +74,18 @@ def node_text(
         }}"""
 
 
-def link_text(link_id: str, ends: Sequence[str], leads_to: str | None) -> str:
-    """A link of K-2, likewise; ends: the text of each."""
-    return f"""
+@lru_cache(maxsize=KEPT)
+def link_text(ends: tuple[EndOf, ...], leads_to: str | None) -> tuple[str, str]:
+    """The id of a link of K-2, and its text, likewise."""
+    link_id = id_of_link(tuple(sorted([(vm_id, (adapter, port)) for vm_id, adapter, port, _ in ends])))
+    shown = [_end(*end) for end in ends]
+    text = f"""
         {{
-            "ends": {_list(ends, 12)},
+            "ends": {_list(shown, 12)},
             "leads_to": {"null" if leads_to is None else quoted(leads_to)},
             "link_id": {quoted(link_id)}
         }}"""
+    return link_id, text
 
 
 def link_object(link_id: str, ends: Sequence[EndOf], leads_to: str | None) -> dict[str, Any]:
@@ -103,12 +109,23 @@ def _list(items: Sequence[str], depth: int) -> str:
     return f"[{','.join(items)}\n{' ' * depth}]" if items else "[]"
 
 
-def _exit(last: Mapping[str, Any] | None) -> str:
+def _port(port: tuple[int, int], name: str, link_id: str | None) -> str:
+    before, after, _ = port_text(*port, name)
+    return f"{before}null{after}" if link_id is None else f'{before}"{link_id}"{after}'
+
+
+def _end(vm_id: str, adapter: int, port: int, name: str) -> str:
+    return f"""{port_text(adapter, port, name)[2]}{quoted(vm_id)}
+                }}"""
+
+
+def _exit(last: tuple[int | None, str] | None) -> str:
     if last is None:
         return "null"
+    status, last_line = last
     return f"""{{
-                "last_line": {quoted(last["last_line"])},
-                "status": {_number(last["status"])}
+                "last_line": {quoted(last_line)},
+                "status": {_number(status)}
             }}"""
 
 

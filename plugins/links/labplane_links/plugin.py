@@ -21,7 +21,7 @@ from labplane import (
     unplug,
 )
 from labplane_links.consoles import Typist
-from labplane_links.drawing import EndOf, end_text, link_object, link_text, node_text, port_text, topology_text
+from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
 from labplane_links.layout import PLACE, UNPLACED, Layout
 from labplane_links.wiring import End, Link, Port, PortNames, links_among
 
@@ -160,10 +160,10 @@ class Links(Plugin):
         link_ids: dict[str, dict[Port, str]] = {vm.id: {} for vm in vms}
         drawn = []
         for link in links:
-            link_id = link.id
+            link_id, shown = link_text(_ends(link, names), link.leads_to)
             for end in link.ends:
                 link_ids[end.vm.id][end.port] = link_id
-            drawn.append(link_text(link_id, [end_text(*end) for end in _ends(link, names)], link.leads_to))
+            drawn.append(shown)
         nodes = [_node(vm, places.get(vm.id, UNPLACED), names[vm.id], link_ids[vm.id]) for vm in vms]
         text = topology_text(request.project_id, nodes, drawn)
         return Response(text, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
@@ -321,16 +321,14 @@ def _nio(lport: int, rport: int) -> Mapping[str, Any]:
 
 
 def _node(vm: VM, place: Mapping[str, Any], names: Mapping[Port, str], link_ids: Mapping[Port, str]) -> str:
-    shown = []
-    for port, name in names.items():
-        before, after, _ = port_text(*port, name)
-        shown.append(f'{before}"{link_ids[port]}"{after}' if port in link_ids else f"{before}null{after}")
+    ports = tuple([(port, name, link_ids.get(port)) for port, name in names.items()])
+    last = None if vm.last_exit is None else (vm.last_exit["status"], vm.last_exit["last_line"])
     x, y, notes = place["x"], place["y"], place["notes"]
-    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, vm.last_exit, x, y, notes, shown)
+    return node_text(vm.id, vm.name, vm.driver.kind, vm.status, vm.console, last, x, y, notes, ports)
 
 
 def _ends(link: Link, names: Mapping[str, Mapping[Port, str]]) -> tuple[EndOf, ...]:
-    return tuple((end.vm.id, *end.port, names[end.vm.id].get(end.port, "")) for end in link.ends)
+    return tuple([(end.vm.id, *end.port, names[end.vm.id].get(end.port, "")) for end in link.ends])
 
 
 def _to_restart(vms: Iterable[VM]) -> list[str]:
