@@ -22,6 +22,8 @@ _CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ?, ports = 
 _RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
 _INHERIT = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id IS NULL"
 _HOLD = "INSERT INTO port (pool, number, vm_id, project_id) VALUES (?, ?, ?, ?)"
+_DELETED = "INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)"
+_DELETE_VALUE = "DELETE FROM value WHERE project_id = ? AND plugin = ? AND key = ? AND vm_id = ?"
 _LEASE = "INSERT OR REPLACE INTO port (pool, number, project_id, boot, since) VALUES (?, ?, ?, ?, ?)"
 
 with open("/proc/sys/kernel/random/boot_id") as _file:
@@ -72,8 +74,9 @@ async def changed(vm: "VM", *also: "Statement", **changes: Any) -> AsyncIterator
 def delete(vm: "VM") -> "list[Statement]":
     """A VM that is deleted; its directory waits for a commit."""
     row = (vm.id, vm.project_id, vm.driver.kind)
-    gone = [_delete(table, vm) for table in ("vm", "port", "value")]
-    return [*gone, ("INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)", row)]
+    keys = vm.lab.values.keys_of_vm(vm.project_id, vm.id)
+    values = [(_DELETE_VALUE, (vm.project_id, plugin, key, vm.id)) for plugin, key in keys]
+    return [_delete("vm", vm), _delete("port", vm), *values, (_DELETED, row)]
 
 
 def note_run(vm: "VM") -> None:

@@ -33,7 +33,7 @@ class Values:
         self.state = state
         # Of each project: the values of each plugin by their keys, and the plugins and keys that each VM had.
         self._values: dict[str, dict[str, dict[str, Value]]] = {}
-        self._of_vms: dict[str, dict[str, list[tuple[str, str]]]] = {}
+        self._of_vms: dict[str, dict[str, dict[tuple[str, str], None]]] = {}
 
     async def load(self, project_id: str = LAB) -> None:
         """Have the values of that project, or of the lab, at hand."""
@@ -51,9 +51,17 @@ class Values:
 
     def of_vm(self, plugin: str, project_id: str, vm_id: str) -> dict[str, Any]:
         """The values of that plugin that go with a VM, by their keys."""
-        keys = [key for owner, key in self._of_vms.get(project_id, {}).get(vm_id, ()) if owner == plugin]
+        keys = [key for owner, key in self.keys_of_vm(project_id, vm_id) if owner == plugin]
         values = self.of(plugin, project_id)
         return {key: values[key].value for key in keys if key in values and values[key].vm_id == vm_id}
+
+    def keys_of_vm(self, project_id: str, vm_id: str) -> list[tuple[str, str]]:
+        """The plugin and key of each value that goes with a VM, or did; those too that are just being written."""
+        return [*self._of_vms.get(project_id, {}).get(vm_id, ())]
+
+    def expect(self, plugin: str, project_id: str, key: str, vm_id: str) -> None:
+        """Take note that a value of a VM is about to be written."""
+        self._of_vms.setdefault(project_id, {}).setdefault(vm_id, {})[plugin, key] = None
 
     def keep(self, plugin: str, project_id: str, key: str, value: Any, vm_id: str | None) -> None:
         """Take note of a value that is written; None when it is gone."""
@@ -63,13 +71,11 @@ class Values:
             return
         values[key] = Value(value, vm_id)
         if vm_id is not None:
-            of_vm = self._of_vms.setdefault(project_id, {}).setdefault(vm_id, [])
-            if (plugin, key) not in of_vm:
-                of_vm.append((plugin, key))
+            self.expect(plugin, project_id, key, vm_id)
 
     def drop(self, project_id: str, vm_id: str) -> None:
         """Let go of the values of a VM, which is deleted."""
-        for plugin in {plugin for plugin, _ in self._of_vms.get(project_id, {}).get(vm_id, ())}:
+        for plugin in {plugin for plugin, _ in self.keys_of_vm(project_id, vm_id)}:
             for key in self.of_vm(plugin, project_id, vm_id):
                 del self._values[project_id][plugin][key]
         self._of_vms.get(project_id, {}).pop(vm_id, None)
@@ -169,6 +175,8 @@ class Store:
         def keep() -> None:
             self._all.keep(self._plugin, self._project_id, key, value, vm_id)
 
+        if vm_id is not None:
+            self._all.expect(self._plugin, self._project_id, key, vm_id)
         if (with_others := _together.get()) is not None:
             with_others.add(statement, keep)
         else:

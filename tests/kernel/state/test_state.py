@@ -223,6 +223,14 @@ def test_a_vm_s_values_are_those_alone_that_are_its_own_now(tmp_path: Path, run:
             await mine.put("shared", 4, vm_id="w")
             assert (mine.of_vm("v"), mine.of_vm("w"), others.of_vm("v")) == ({"own": 2}, {"shared": 4}, {"x": 3})
             assert mine.of_vm("unknown") == Store(values, "mine").of_vm("v") == {}
+            known = [("mine", "shared"), ("mine", "own"), ("others", "x")]
+            assert values.keys_of_vm("p", "v") == known
+            putting = asyncio.ensure_future(mine.put("late", 5, vm_id="v"))
+            await asyncio.sleep(0)
+            assert values.keys_of_vm("p", "v") == [*known, ("mine", "late")], (
+                "to be deleted, too, if the VM is just now"
+            )
+            await putting
             values.drop("p", "v")
             assert (mine.items(), others.items(), mine.of_vm("v")) == ([("shared", 4)], [], {})
             await values.load("p")
