@@ -209,6 +209,7 @@ def test_a_start_for_which_there_is_no_thread_is_refused_and_later_ones_are_not(
     async def test(one: Talk) -> None:
         pid = one.connection.hello["pid"]
         size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        size += 64 * 1024  # for the request itself; the stack of a thread takes more
         before = resource.prlimit(pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
         with pytest.raises(OSError, match="Resource temporarily unavailable"):
             await one.spawn("a", SH, "-c", "read x")
