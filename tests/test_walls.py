@@ -29,7 +29,7 @@ OUTSIDE_THE_CORE = ("programs", "emulators", "keeper", "consoles", "server", "cl
 FOR_SPEED_ALONE = SOURCE / "validation" / "shortcut.py"  # without it everything is the same, only slower
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_CODE_IN_THE_CLIENT = 350
-MOST_LINES_OF_CODE_IN_THE_CORE = 4925
+MOST_LINES_OF_CODE_IN_THE_CORE = 4930
 
 
 def imports(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -1,5 +1,6 @@
 """Bringing back what a lab had: the leases of nobody at its start, and the VMs of a project when it is opened."""
 
+import asyncio
 import json
 import logging
 from collections import defaultdict
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from labplane.machines.lab import Lab
 
 log = logging.getLogger("labplane")
+
+AT_A_TIME = 50  # VMs that are brought back in a turn of the event loop, some ten milliseconds
 
 _VMS = (
     "SELECT vm_id, kind, name, wanted, generation, last_exit, settings, console, nios, ports FROM vm "
@@ -86,7 +89,9 @@ async def restore(
         held[vm_id].add((pool, number))
     vms = [_Kept.of(row, held[row[0]]) for row in await lab.state.write([(_VMS, (project_id,))])]
     other = _hold_lports(lab, vms, owner)
-    for kept in vms:
+    for number, kept in enumerate(vms, 1):
+        if number % AT_A_TIME == 0:
+            await asyncio.sleep(0)  # others have their turn
         try:
             if kept.kind not in kinds:
                 raise Conflict(f"no plugin here brings the kind {kept.kind!r}; install one that does and start again.")

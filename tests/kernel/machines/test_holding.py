@@ -8,6 +8,7 @@ import pytest
 from inprocess import own, settings
 from labplane import NotFound
 from labplane.kernel import Kernel
+from labplane.testing.server import free_range
 from one_vm import ABSENT
 
 
@@ -59,4 +60,37 @@ def test_a_project_that_is_not_open_cannot_be_held(tmp_path: Path) -> None:
             async with lab.held(ABSENT):
                 raise AssertionError
 
+    asyncio.run(main())
+
+
+def test_others_have_their_turn_while_a_project_with_many_vms_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 40
+    sleep, turns = asyncio.sleep, 0
+
+    async def noted(seconds: float) -> None:
+        nonlocal turns
+        turns += not seconds
+        await sleep(seconds)
+
+    async def main() -> None:
+        nonlocal turns
+        lab = Kernel(settings(tmp_path, console_ports=free_range(many)), own())
+        await lab.start()
+        project_id = (await lab.ask("POST", "/v1/projects"))["project_id"]
+        for number in range(many):
+            await lab.ask("POST", "/v1/projects/{project_id}/vpcs/vms", {"name": f"PC{number}"}, project_id=project_id)
+        given = []
+        for at_a_time in (many + 1, 10):
+            await lab.ask("POST", "/v1/projects/{project_id}/close", project_id=project_id)
+            monkeypatch.setattr("labplane.machines.restoring.AT_A_TIME", at_a_time)
+            turns = 0
+            await lab.ask("POST", "/v1/projects", {"project_id": project_id})
+            given.append(turns)
+            assert len(lab.vms.of(project_id)) == many
+        await lab.end()
+        assert given[1] == given[0] + 4
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
     asyncio.run(main())
