@@ -94,6 +94,7 @@ class Engine:
         self._terminals = terminals
         self._user = user
         self._names: set[str] = set()
+        self._left: dict[str, dict[str, Any]] | None = None  # by an earlier server, until `end_others`
         self._keeper = Keeper(directory, self._launch)
         terminals.claimed.add(RUN)
 
@@ -166,19 +167,22 @@ class Engine:
 
         None when there is none that runs. Raises OSError.
         """
-        run = next((run for run in await self._runs() if run["id"] == name and run["status"] is None), None)
-        if run is None:
+        if self._left is None:
+            self._left = {run["id"]: run for run in await self._runs()}
+        run = self._left.get(name)
+        if run is None or run["status"] is not None:
             return None
         known = {"id": run["id"], "generation": run["generation"]}
         machine = EngineMachine(self._keeper, known, on_output, on_exit, complain, run["note"])
         on_found(machine.run, run["begin"])
         self._keeper.follow(run, machine, run["begin"])
         self._names.add(name)
-        await self._keeper.ask("read", **known, **{"from": run["begin"]})
+        self._keeper.read(name, run["generation"], run["begin"])
         return machine
 
     async def end_others(self) -> None:
         """End what an earlier server has left and nobody has adopted. Raises OSError."""
+        self._left = None
         for run in await self._runs():
             if run["id"] not in self._names:
                 name = {"id": run["id"], "generation": run["generation"]}

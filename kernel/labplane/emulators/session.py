@@ -231,6 +231,10 @@ class Session:
             self.running.leave()
         await self.listener.close()
         self.console.close()
+        self._logs = False  # the next server begins it anew, with what is remembered
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def printed(self, data: bytes) -> None:
         """Show `data` on the console and write it to the log. To be called on the event loop."""

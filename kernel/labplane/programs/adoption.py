@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labplane")
 
+Runs = dict[str, dict[str, Any]]  # of the keeper, by their ids
+
 
 class Adoption:
     """What the keeper of a lab ran when its server started: the keeper is the truth of it."""
@@ -29,14 +31,13 @@ class Adoption:
     def __init__(self, lab: "Lab") -> None:
         self._terminals = lab.terminals
         self._engine = lab.engine
-        self._runs: dict[str, dict[str, Any]] | None = None
+        self._runs: dict[str, Runs] | None = None  # of each VM, by its id
         self._sockets: Mapping[int, set[str]] | None = None
 
     async def adopt(self, vm: VM) -> None:
         """Take over what runs of `vm`, have its driver `recover` it, or note how it ended. Raises LabError."""
-        there = await self._there()
-        run = there.pop(vm.id, None)
-        others = {name: there.pop(name) for name in list(there) if name.startswith(f"{vm.id}:")}
+        others = (await self._there()).pop(vm.id, {})
+        run = others.pop(vm.id, None)
         if run is None:
             await self._end(others)
             if vm.wanted != STOPPED:
@@ -57,22 +58,22 @@ class Adoption:
 
     async def end_others(self) -> None:
         """End what no VM has taken over, and nobody else has claimed."""
-        await self._end(
-            {name: run for name, run in (await self._there()).items() if name not in self._terminals.claimed}
-        )
+        for runs in (await self._there()).values():
+            await self._end({name: run for name, run in runs.items() if name not in self._terminals.claimed})
         self._runs, self._sockets = {}, None
         try:
             await self._engine.end_others()
         except OSError as error:
             log.error("What an earlier server has left in its engine cannot be ended: %s", error)
 
-    async def _there(self) -> dict[str, dict[str, Any]]:
+    async def _there(self) -> dict[str, Runs]:
         if self._runs is None:
+            self._runs = {}
             try:
-                self._runs = {run["id"]: run for run in await self._terminals.runs()}
+                for run in await self._terminals.runs():
+                    self._runs.setdefault(companions.vm_of(run["id"]), {})[run["id"]] = run
             except OSError as error:
                 log.error("What an earlier server has left cannot be known, and no program be started: %s", error)
-                self._runs = {}
         return self._runs
 
     async def _last_exit(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -101,15 +102,13 @@ class Adoption:
         vm.last_exit = {"status": None, "last_line": ""}
         vm.tell("warning", f"{vm} no longer runs: it ended with its server, its keeper or the system. Start it again.")
 
-    async def _end(self, runs: Mapping[str, dict[str, Any]]) -> None:
+    async def _end(self, runs: Runs) -> None:
         for run in runs.values():
             if run["status"] is None:
                 self._terminals.adopt(run).kill()
             await self._last_exit(run)
 
-    async def _take_over(
-        self, vm: VM, driver: ProcessDriver, run: dict[str, Any], others: Mapping[str, dict[str, Any]]
-    ) -> None:
+    async def _take_over(self, vm: VM, driver: ProcessDriver, run: dict[str, Any], others: Runs) -> None:
         """Put `vm` in front of the process again: same process, same companions, same console ports, same lports."""
         names = {name: companions.run_of(vm, name) for name in run["note"].get("companions", ())}
         for name, its in names.items():

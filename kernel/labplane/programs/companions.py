@@ -39,6 +39,11 @@ def run_of(vm: VM, name: str) -> str:
     return f"{vm.id}:{name}"
 
 
+def vm_of(run: str) -> str:
+    """The id of the VM to which the run of that name in the keeper belongs, its own or a companion's."""
+    return run.partition(":")[0]
+
+
 async def accompany(driver: "ProcessDriver", vm: VM, session: Session, one: Companion) -> None:
     """Start a companion of the program that `session` is going to run; return when it is up. Raises LabError."""
     if one.ready is not None:

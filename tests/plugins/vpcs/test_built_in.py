@@ -1,5 +1,6 @@
 """The built-in PC behind the routes of VPCS: beside the real program, on its console, in its files, in its engine."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,14 +9,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from websockets.sync.client import connect
 
 from expect import nothing, shown
+from inprocess import own, settings
+from labplane import plug
 from labplane.cli import machines
+from labplane.keeper.client import Keeper
+from labplane.kernel import Kernel
 from labplane.testing import host
 from support import DEADLINE, Server, Viewer, free_range, running, until
 
@@ -256,6 +262,45 @@ def test_built_in_pcs_outlive_their_server_and_the_next_one_takes_them_over(tmp_
                 assert b"84 bytes from 10.0.0.2 icmp_seq=1" in answer(one, "ping 10.0.0.2 -c 1")
             nothing(again.http.post(f"{vms[0]}/stop"))
             nothing(again.http.post(f"{vms[0]}/start"))
+
+
+def test_the_engine_is_asked_for_its_pcs_as_often_as_for_one_however_many_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To tell of all of them takes as long as there are many."""
+    its_settings = settings(tmp_path)
+    ask = Keeper.ask
+    asked: list[str] = []
+
+    async def noted(keeper: Keeper, op: str, *more: Any, **members: Any) -> dict[str, Any]:
+        asked.append(op)
+        return await ask(keeper, op, *more, **members)
+
+    async def lives(on_exit: Literal["end", "keep"], new: int) -> int:
+        """A server from its start to its end, with so many new PCs; how often it had asked when it was up."""
+        asked.clear()
+        lab = Kernel(replace(its_settings, on_exit=on_exit), own())
+        await lab.start()
+        begun = asked.count("list")
+        try:
+            known = await lab.ask("GET", "/v1/projects")
+            project_id = (known[0] if known else await lab.ask("POST", "/v1/projects"))["project_id"]
+            assert {vm.status for vm in lab.vms.of(project_id)} <= {"started"}
+            vms = "/v1/projects/{project_id}/vpcs/vms"
+            for number in range(new):
+                vm = await lab.ask("POST", vms, {"name": f"PC{number}", "engine": BUILT_IN}, project_id=project_id)
+                lport = (await lab.ask("POST", "/v1/ports/udp"))["udp_port"]
+                nio = {"type": "nio_udp", "lport": lport, "rport": lport, "rhost": "127.0.0.1"}
+                await plug(lab.find_vm(project_id, vm["vm_id"]), (0, 0), nio)
+                await lab.ask("POST", f"{vms}/{{vm_id}}/start", project_id=project_id, vm_id=vm["vm_id"])
+        finally:
+            await lab.end()
+        return begun
+
+    monkeypatch.setattr(Keeper, "ask", noted)
+    asyncio.run(lives("keep", 1))
+    with_one = asyncio.run(lives("keep", 8))
+    assert asyncio.run(lives("end", 0)) == with_one > 0
 
 
 def test_three_built_in_pcs_meet_at_a_switch(server: Server, project: str) -> None:
