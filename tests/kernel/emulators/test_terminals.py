@@ -158,8 +158,8 @@ def test_input_that_nobody_reads_is_bounded_and_the_rest_of_the_server_goes_on(
             await one.until(b"up")
             for _ in range(40):
                 one.process.write(b"x" * 8192)
+            await one.process._keeper.ask("status")  # answered once the keeper has all of that
             await asyncio.to_thread((tmp_path / "fifo").write_text, "go\n")
-            await asyncio.sleep(0)
             one.process.write(b"\x04")
             await one.until(b"read ")
             assert INPUT_LIMIT <= int(one.output.split()[-1]) < 2 * INPUT_LIMIT
