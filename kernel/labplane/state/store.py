@@ -175,11 +175,11 @@ class Store:
         def keep() -> None:
             self._all.keep(self._plugin, self._project_id, key, value, vm_id)
 
-        if vm_id is not None:
-            self._all.expect(self._plugin, self._project_id, key, vm_id)
         if (with_others := _together.get()) is not None:
             with_others.add(statement, keep)
         else:
+            if vm_id is not None:
+                self._all.expect(self._plugin, self._project_id, key, vm_id)
             await self._all.state.write([statement])
             keep()
 

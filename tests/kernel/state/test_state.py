@@ -199,7 +199,9 @@ def test_values_that_are_put_together_are_written_by_the_one_who_asked_for_that(
             for kept in (False, True):
                 with together() as collected:
                     await store.put("a", 1, vm_id="v")
-                assert store.items() == rows(tmp_path) == []
+                assert store.items() == rows(tmp_path) == values.keys_of_vm("", "v") == [], (
+                    "nothing is left of a refusal"
+                )
                 if kept:
                     await state.write(collected.statements)
                     collected.written()
