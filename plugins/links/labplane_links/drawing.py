@@ -14,34 +14,8 @@ from labplane_links.wiring import id_of_link
 
 EndOf = tuple[str, int, int, str]  # the VM's id, adapter, port, name
 PortOf = tuple[tuple[int, int], str, str | None]  # adapter and port, name, id of the link
-PortText = tuple[str, str, str]
 
 KEPT = 8192  # of either; a text is about 1 KiB
-
-
-@lru_cache(maxsize=4096)
-def port_text(adapter: int, port: int, name: str) -> PortText:
-    """What a topology says of a port, as deep in the text as it stands there.
-
-    In its node, what stands before and after the id of its link; as the end of a link, what stands before the id of its
-    VM. The ports of most nodes are called alike, so each text is written once.
-    """
-    called = quoted(name)
-    before = f"""
-                {{
-                    "adapter": {adapter},
-                    "link_id": """
-    after = f""",
-                    "name": {called},
-                    "port": {port}
-                }}"""
-    end = f"""
-                {{
-                    "adapter": {adapter},
-                    "name": {called},
-                    "port": {port},
-                    "vm_id": """
-    return before, after, end
 
 
 @lru_cache(maxsize=KEPT, typed=True)
@@ -57,7 +31,7 @@ def node_text(
     notes: str,
     ports: Sequence[PortOf],
 ) -> str:
-    """A node of K-1, likewise. last_exit: status and last line."""
+    """The text of a node (K-1), as deep as it stands in the reply. last_exit: status and last line."""
     shown = [_port(*port) for port in ports]
     return f"""
         {{
@@ -76,8 +50,8 @@ def node_text(
 
 @lru_cache(maxsize=KEPT)
 def link_text(ends: tuple[EndOf, ...], leads_to: str | None) -> tuple[str, str]:
-    """The id of a link of K-2, and its text, likewise."""
-    link_id = id_of_link(tuple(sorted([(vm_id, (adapter, port)) for vm_id, adapter, port, _ in ends])))
+    """The id of a link (K-2), and its text, as deep as it stands in the reply."""
+    link_id = id_of_link(tuple([(vm_id, (adapter, port)) for vm_id, adapter, port, _ in ends]))
     shown = [_end(*end) for end in ends]
     text = f"""
         {{
@@ -110,12 +84,22 @@ def _list(items: Sequence[str], depth: int) -> str:
 
 
 def _port(port: tuple[int, int], name: str, link_id: str | None) -> str:
-    before, after, _ = port_text(*port, name)
-    return f"{before}null{after}" if link_id is None else f'{before}"{link_id}"{after}'
+    return f"""
+                {{
+                    "adapter": {port[0]},
+                    "link_id": {"null" if link_id is None else quoted(link_id)},
+                    "name": {quoted(name)},
+                    "port": {port[1]}
+                }}"""
 
 
 def _end(vm_id: str, adapter: int, port: int, name: str) -> str:
-    return f"""{port_text(adapter, port, name)[2]}{quoted(vm_id)}
+    return f"""
+                {{
+                    "adapter": {adapter},
+                    "name": {quoted(name)},
+                    "port": {port},
+                    "vm_id": {quoted(vm_id)}
                 }}"""
 
 

@@ -36,13 +36,13 @@ class Link(NamedTuple):
     @property
     def id(self) -> str:
         """A UUID that follows from its ports alone, so that it is the same after a restart of the server."""
-        return id_of_link(tuple(sorted([(end.vm.id, end.port) for end in self.ends])))
+        return id_of_link(tuple([(end.vm.id, end.port) for end in self.ends]))
 
 
 @lru_cache(maxsize=16384)
 def id_of_link(ends: tuple[tuple[str, Port], ...]) -> str:
-    """The id of the link between these ports, which are in order."""
-    return str(uuid5(NAMESPACE, " ".join([f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in ends])))
+    """The id of the link between these ports, the same whichever of them comes first."""
+    return str(uuid5(NAMESPACE, " ".join([f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in sorted(ends)])))
 
 
 def port_names(vm: VM) -> dict[Port, str]:
