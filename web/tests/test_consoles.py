@@ -3,9 +3,34 @@
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
+from websockets.sync.client import connect
 
 from lab_page import SHELLS, LabPage, visitor
-from support import Server, running
+from support import DEADLINE, Server, running
+
+# Notes all that a page sends to consoles, and pastes a line when the first bytes of the first came and are not shown yet.
+PASTES_EARLY = """
+window.sent = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...told) {
+    super(...told);
+    let early = !this.url.includes("aux");
+    this.addEventListener("message", ({ data }) => {
+      if (typeof data === "string" || !early) return;
+      early = false;
+      setTimeout(() => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text/plain", "echo pas''ted\\n");
+        document.querySelector(".terminal textarea").dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+      });
+    });
+  }
+  send(data) {
+    window.sent.push(data);
+    super.send(data);
+  }
+};
+"""
 
 
 def test_consoles_are_tabs_side_by_side_and_reached_by_keys(
@@ -107,3 +132,25 @@ def test_further_consoles_are_tabs_of_their_own(tmp_path: Path, lab: LabPage) ->
         lab.page.mouse.dblclick(*lab.middle("B"))
         expect(tabs).to_have_text(["Messages", "B", "B aux"])
         expect(lab.console("B aux")).to_contain_text("it is another")  # what was printed before
+
+
+def test_what_is_typed_while_old_output_is_shown_is_sent_and_old_questions_are_not_answered(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """A program asked the terminal where its cursor is before anybody looked."""
+    with running(tmp_path / "projects", "--plugins-dir", str(SHELLS)) as server, visitor(browser) as lab:
+        project = server.project()
+        vm = server.vm(project, "A", "shells")
+        assert server.http.post(f"{vm}/start").status_code == 204
+        with connect(f"ws://127.0.0.1:{server.port}{vm}/console", proxy=None, open_timeout=DEADLINE) as console:
+            console.send(r"printf '\e[6nasked\n'" + "\n")
+            seen = b""
+            while b"\x1b[6nasked" not in seen:
+                piece = console.recv(timeout=DEADLINE)
+                seen += piece if isinstance(piece, bytes) else b""
+        lab.page.add_init_script(PASTES_EARLY)
+        lab.open(server, project)
+        expect(lab.console("A")).to_contain_text("pasted")
+        lab.type("A", "echo do''ne")
+        expect(lab.console("A")).to_contain_text("done")
+        assert "".join(lab.page.evaluate("window.sent")) == "echo pas''ted\recho do''ne\r"

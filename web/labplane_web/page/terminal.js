@@ -6,6 +6,10 @@ import { Viewer } from "./viewer.js";
 
 const SCROLLBACK = 5000; // lines
 const FRAMES = 30;
+// What stands before a replay, in an operating system command of our own: the screen parses one piece of output at a time
+// and in one go, so that from this mark to the end of the piece nobody can have typed.
+const REPLAY = 7770;
+const MARK = new TextEncoder().encode(`\x1b]${REPLAY};\x07`);
 
 let modules = null;
 
@@ -70,7 +74,7 @@ function colours() {
 export class Terminal extends Viewer {
   constructor(node, { fontSize, ...told }) {
     super(node, "terminal", told);
-    Object.assign(this, { fontSize, run: null, offset: 0, sticks: true, frames: 0 });
+    Object.assign(this, { fontSize, run: null, offset: 0, sticks: true, frames: 0, replays: 0 });
     const scrolled = () => {
       this.frames = 0;
       requestAnimationFrame(() => (this.sticks = this.atEnd));
@@ -99,6 +103,10 @@ export class Terminal extends Viewer {
     this.screen.loadAddon(this.searcher);
     this.Webgl = WebglAddon;
     this.screen.onData((text) => this._type(text));
+    this.screen.parser.registerOscHandler(REPLAY, () => {
+      this.mute = this.replays > 0; // a machine that prints the mark by itself changes nothing
+      return true;
+    });
     this.screen.attachCustomKeyEventHandler((event) => this._key(event));
     this.onthemechange = () => (this.screen.options.theme = colours());
     addEventListener("themechange", this.onthemechange);
@@ -209,15 +217,24 @@ export class Terminal extends Viewer {
     }
     this.printed = true;
     this.offset += bytes.length;
-    // What a program asked its terminal long ago is not answered again.
-    const replay = this.replay;
+    const written = () => this.seen && this._stayDown();
+    if (this.replay) this._replay(bytes, written);
+    else this.screen.write(bytes, written);
     this.replay = false;
-    if (replay) this.mute = (this.mute ?? 0) + 1;
-    this.screen.write(bytes, () => {
-      if (replay) this.mute -= 1;
-      if (this.seen) this._stayDown();
-    });
     this.onnews?.();
+  }
+
+  // What a program asked its terminal long ago is not answered again, and keys pressed meanwhile are still sent.
+  _replay(bytes, written) {
+    const piece = new Uint8Array(MARK.length + bytes.length);
+    piece.set(MARK);
+    piece.set(bytes, MARK.length);
+    this.replays += 1;
+    this.screen.write(piece, () => {
+      this.replays -= 1;
+      this.mute = false;
+      written();
+    });
   }
 
   _type(text) {
