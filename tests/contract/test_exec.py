@@ -51,10 +51,15 @@ def test_an_expression_ends_the_output_where_it_is_found(server: Server, pc: str
 
 def test_a_line_that_takes_too_long_is_answered_with_what_came_in_time(server: Server, pc: str) -> None:
     """K-7, K-8: and the next is not typed into it."""
-    answer = shown(typed(server, pc, "sleep 2 that was long", timeout=0.5))
+    shown(typed(server, pc, "ip 10.0.0.1/24"))
+    answer = shown(typed(server, pc, "ping 10.0.0.1 -t", timeout=0.5))
     assert answer["ended_by"] == "timeout"
     message = refusal(typed(server, pc, "show ip", timeout=0.2), 409)
     assert "does not come to its prompt" in message
+    with Viewer(shown(server.http.get(pc))["console"]) as viewer:
+        viewer.until(b"icmp_seq")
+        viewer.socket.sendall(b"\x03")
+        viewer.until(b"> ")
     assert "IP/MASK" in shown(typed(server, pc, "show ip"))["output"]
 
 

@@ -6,7 +6,6 @@ its VM's lock and sees that it does. SIGCONT lets it end; otherwise SIGKILL does
 
 import os
 import signal
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -290,10 +289,8 @@ def test_a_client_may_fire_everything_at_once(server: Server, project: str, call
 
 def test_start_stop_and_delete_of_many_vms_at_once_leave_nothing(server: Server, call: Calls) -> None:
     """L-2, S-8."""
-    began = time.monotonic()
     project = server.project()
     vms = [vm for _ in range(3) for vm in server.linked_pair(project)]
     replies = [call("POST", f"{vm}/start") for vm in vms] + [call("DELETE", project)]
     assert {reply.result().status_code for reply in replies} <= {204, 404}
     assert server.children() == []
-    assert time.monotonic() - began < 15

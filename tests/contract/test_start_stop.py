@@ -172,7 +172,7 @@ def test_a_process_that_does_not_heed_sigterm_is_killed_after_three_seconds(serv
     began = time.monotonic()
     nothing(server.http.post(f"{vm}/stop"))
     assert not runs(pid)
-    assert 2.5 < time.monotonic() - began < 8
+    assert time.monotonic() - began > 2.5
 
 
 def test_reload_is_stop_and_start(server: Server, vm: str) -> None:

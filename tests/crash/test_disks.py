@@ -129,6 +129,7 @@ def recovers(server: Server, project: str) -> None:
 
 
 HANGS = 3.0
+AT_LEAST = 6  # requests in that time, of which a server that waits for its disk answers one or two
 
 
 @pytest.mark.parametrize("durability", ["normal", "full"])
@@ -152,12 +153,11 @@ def test_nobody_who_writes_nothing_waits_for_a_disk_that_hangs(durability: str, 
             writer.start()
             try:
                 until(lambda: "sync(" in log.read_text(), "an fsync that hangs")
-                longest, end = 0.0, time.monotonic() + HANGS
+                answered, end = 0, time.monotonic() + HANGS
                 while time.monotonic() < end:
-                    began = time.monotonic()
                     shown(http.get("/v1/version"))
-                    longest = max(longest, time.monotonic() - began)
+                    answered += 1
             finally:
                 over.set()
         writer.join()
-        assert longest < HANGS / 2
+        assert answered >= AT_LEAST

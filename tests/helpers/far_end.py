@@ -3,7 +3,7 @@
 import socket
 from typing import Any
 
-from support import Server
+from support import DEADLINE, Server
 
 A, B, C = (bytes.fromhex(f"0050796668{number:02x}") for number in range(3))
 BROADCAST = b"\xff" * 6
@@ -16,7 +16,7 @@ class PC:
     def __init__(self, server: Server, project: str) -> None:
         self.lport = udp_port(server, project)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(10)
+        self.socket.settimeout(DEADLINE)
         self.socket.bind(("127.0.0.1", 0))
         self.rport = self.socket.getsockname()[1]
 
@@ -34,7 +34,7 @@ class PC:
         except BlockingIOError:
             return True
         finally:
-            self.socket.settimeout(10)
+            self.socket.settimeout(DEADLINE)
         return False
 
 

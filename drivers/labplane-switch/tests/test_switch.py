@@ -55,7 +55,7 @@ class Bench:
         return bench
 
     async def hears(self, number: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await asyncio.get_running_loop().sock_recv(self.pcs[number], 2000)
 
     def hears_nothing(self, number: int) -> bool:

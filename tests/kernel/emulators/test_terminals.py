@@ -202,7 +202,7 @@ def test_a_process_gives_way_to_the_server_where_sessions_are_weighed(
             before = weight.read_text() if weight.exists() else None
             one.process.give_way()
             if before is not None and os.access(weight, os.W_OK):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not weight.read_text().endswith(f"nice {NICE}\n"):
                         await asyncio.sleep(0.002)
         one.process.give_way()

@@ -9,7 +9,7 @@ import pytest
 
 from labplane_engine.ends import MOST_WAITING, End, Ends
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:

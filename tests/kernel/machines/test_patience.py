@@ -141,9 +141,9 @@ def test_a_driver_that_fails_to_say_it_ends_its_vms_all_the_same(served: Served)
 
 def test_work_that_shows_progress_is_not_cancelled(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     async def copies(vm: VM) -> None:
-        for percent in range(0, 100, 20):
+        for percent in range(0, 100, 8):
             vm.progress(percent / 100, "The image is being copied.")
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.2)
 
     monkeypatch.setattr(Worker, "works", copies)
     vm = served.vm(served.project(), "worker")
@@ -157,9 +157,9 @@ def test_work_that_shows_progress_in_a_task_of_its_own_is_not_cancelled(
 ) -> None:
     async def copies(vm: VM) -> None:
         async def tell() -> None:
-            for percent in range(0, 100, 25):
+            for percent in range(0, 100, 10):
                 vm.progress(percent / 100, "The image is being copied.")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.2)
 
         await asyncio.create_task(tell())
 

@@ -49,7 +49,7 @@ def nio(lport: int, rport: int, rhost: str = "127.0.0.1") -> dict[str, Any]:
 def far_end() -> socket.socket:
     end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     end.bind(("127.0.0.1", 0))
-    end.settimeout(5)
+    end.settimeout(60)
     return end
 
 

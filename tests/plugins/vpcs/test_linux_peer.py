@@ -90,7 +90,7 @@ def connected(address: tuple[object, ...]) -> None:
     """Connect to a PC, send something, and see the connection closed in order."""
     family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
     with socket.socket(family) as end:
-        end.settimeout(10)
+        end.settimeout(60)
         end.connect(address)
         end.sendall(b"data")
         end.shutdown(socket.SHUT_WR)
