@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
-from support import DEADLINE
-
+PATIENCE = 60_000.0  # milliseconds: browsers are slow beside others on two processors
 OPTIONS = [
     "--disable-background-networking",
     "--disable-quic",
@@ -53,7 +52,7 @@ def browsing() -> Iterator[Tab]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
         try:
             page = browser.new_page()
-            page.set_default_timeout(DEADLINE * 1000)
+            page.set_default_timeout(PATIENCE)
             yield Tab(page)
         finally:
             browser.close()

@@ -7,12 +7,12 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
-from browser import OPTIONS, Tab, chromium
-from support import DEADLINE, Server
+from browser import OPTIONS, PATIENCE, Tab, chromium
+from support import Server
 
 SHELLS = Path(__file__).parent / "shells"  # a directory of plugins, whose machines have a further console
 
-expect.set_options(timeout=DEADLINE * 1000)
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def visitor(browser: Browser) -> Iterator["LabPage"]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     try:
         page = context.new_page()
-        page.set_default_timeout(DEADLINE * 1000)
+        page.set_default_timeout(PATIENCE)
         yield LabPage(page)
     finally:
         context.close()
