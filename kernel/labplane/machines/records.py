@@ -21,6 +21,7 @@ _INSERT = (
 _CHANGE = "UPDATE vm SET name = ?, settings = ?, console = ?, nios = ?, ports = ? WHERE vm_id = ?"
 _RAN = "UPDATE vm SET wanted = ?, generation = ?, last_exit = ? WHERE vm_id = ?"
 _INHERIT = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id IS NULL"
+_GIVE_BACK = "DELETE FROM port WHERE pool = ? AND number = ? AND vm_id = ?"
 _HOLD = "INSERT INTO port (pool, number, vm_id, project_id) VALUES (?, ?, ?, ?)"
 _DELETED = "INSERT INTO deleted (vm_id, project_id, kind, committed) VALUES (?, ?, ?, 0)"
 _DELETE_VALUE = "DELETE FROM value WHERE project_id = ? AND plugin = ? AND key = ? AND vm_id = ?"
@@ -39,20 +40,9 @@ def insert(vm: "VM", *, is_known: bool) -> "list[Statement]":
 
 
 def change(vm: "VM", **changes: Any) -> "list[Statement]":
-    """The VM as it is, but for these changes of its name, settings, console and nios."""
-    new = {
-        "name": vm.name,
-        "settings": vm.settings,
-        "console": vm.console,
-        "nios": vm.nios,
-        "leases": vm.leases,
-    } | changes
-    row = (new["name"], json.dumps(new["settings"]), new["console"], _nios(new["nios"]))
-    statements: list[Statement] = [(_CHANGE, (*row, json.dumps(new["leases"]), vm.id))]
-    if changes.keys() & {"console", "nios", "leases"}:
-        held = _ports(vm, numbers(new["console"], new["nios"], new["leases"]))
-        statements += [_delete("port", vm), *held]
-    return statements
+    """The VM as it is, but for these changes of its name, settings, console, nios and leases; all its ports anew."""
+    new = _with(vm, changes)
+    return [_row(vm, new), _delete("port", vm), *_ports(vm, numbers(new["console"], new["nios"], new["leases"]))]
 
 
 @asynccontextmanager
@@ -63,7 +53,11 @@ async def changed(vm: "VM", *also: "Statement", **changes: Any) -> AsyncIterator
 
     Raises LabError, with nothing changed, when they cannot be kept.
     """
-    await vm.lab.state.write([*change(vm, **changes), *also])
+    new = _with(vm, changes)
+    before = dict.fromkeys(numbers(vm.console, vm.nios, vm.leases))
+    after = dict.fromkeys(numbers(new["console"], new["nios"], new["leases"]))
+    back = [(_GIVE_BACK, (*port, vm.id)) for port in before if port not in after]
+    await vm.lab.state.write([_row(vm, new), *back, *_ports(vm, [port for port in after if port not in before]), *also])
     try:
         yield
     except BaseException:
@@ -123,6 +117,18 @@ def note_gone(lab: "Lab", project_id: str) -> None:
     tables = ("vm", "port", "deleted", "value")
     gone = [(f"DELETE FROM {table} WHERE project_id = ?", (project_id,)) for table in tables]  # noqa: S608
     lab.state.note(("project", project_id), *gone)
+
+
+def _with(vm: "VM", changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of the VM that are kept and may change, with these changes."""
+    its: dict[str, Any] = {"name": vm.name, "settings": vm.settings, "console": vm.console}
+    return {**its, "nios": vm.nios, "leases": vm.leases, **changes}
+
+
+def _row(vm: "VM", its: Mapping[str, Any]) -> "Statement":
+    """The row of the VM, with these members."""
+    settings, nios, leases = json.dumps(its["settings"]), _nios(its["nios"]), json.dumps(its["leases"])
+    return _CHANGE, (its["name"], settings, its["console"], nios, leases, vm.id)
 
 
 def _delete(table: str, vm: "VM") -> "Statement":
