@@ -42,11 +42,14 @@ class Connection(asyncio.Protocol):
 
     async def timed(self, encoded: bytes, status: int) -> float:
         """The seconds until the whole reply is here. Raises BenchError unless it has that status."""
+        return (await self.answered(encoded, status))[0]
+
+    async def answered(self, encoded: bytes, status: int) -> tuple[float, Reply]:
+        """As `timed`, with the reply."""
         begin = time.perf_counter()
         reply = await self.request(encoded)
         took = time.perf_counter() - begin
-        expect(reply, status)
-        return took
+        return took, expect(reply, status)
 
     async def call(self, method: str, path: str, body: object = None, status: int = 200) -> Any:
         """What the server answers, parsed. Raises BenchError unless it has that status."""

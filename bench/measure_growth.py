@@ -12,21 +12,23 @@ from bench.table import Row
 
 FEW = 10
 VMS_A_PROJECT = 250
+VMS_IN_ONE_PROJECT = 990  # it may have 1,000
 CYCLES = 60  # of all requests, for a round
 PORTS = ("10100-21099", "21100-32099")  # of the server with few and the one with many: both hold theirs
 GOAL = "at most 1.2 x that with ten"
 Cycle = Mapping[str, float]
+Fill = Callable[[Lab, int], Awaitable[str | None]]  # gives the project of the requests; None: a new one
 
 
 async def growth(effort: Effort) -> list[Row]:
-    """Scenes with many projects, with many VMs and with many UDP ports."""
-    rows = []
-    for what, fill in (("projects", _projects), ("VMs", _vms), ("UDP ports", _ports)):
-        rows += await _compare(effort, what, fill)
-    return rows
+    """Scenes with many projects, with many VMs in many projects and in one, and with many UDP ports."""
+    rows = await _compare(effort, "projects", _projects, effort.many)
+    rows += await _compare(effort, "VMs", _vms, effort.many)
+    rows += await _compare(effort, "VMs in one project", _one_project, min(effort.many, VMS_IN_ONE_PROJECT))
+    return rows + await _compare(effort, "UDP ports", _ports, effort.many)
 
 
-async def _compare(effort: Effort, what: str, fill: Callable[[Lab, int], Awaitable[None]]) -> list[Row]:
+async def _compare(effort: Effort, what: str, fill: Fill, count: int) -> list[Row]:
     few_ports, many_ports = PORTS
     with (
         labplane(consoles=few_ports, udp=few_ports) as few,
@@ -34,14 +36,13 @@ async def _compare(effort: Effort, what: str, fill: Callable[[Lab, int], Awaitab
         on_one_processor(few, many),
     ):
         small, large = await Lab.of(few), await Lab.of(many)
-        await fill(small, FEW)
-        await fill(large, effort.many)
-        for lab in (small, large):
-            await _cycle(lab, await lab.project())
-        rounds = [await _round(small, large) for _ in range(effort.rounds)]
+        filled = {small: await fill(small, FEW), large: await fill(large, count)}
+        for lab, home in filled.items():
+            await _cycle(lab, home or await lab.project())
+        rounds = [await _round(small, large, filled) for _ in range(effort.rounds)]
     return [
         Row(
-            f"{name}, {effort.many:,} {what}",
+            f"{name}, {count:,} {what}",
             "ms",
             [large[name] * 1000 for _, large in rounds],
             [small[name] * 1000 for small, _ in rounds],
@@ -52,15 +53,16 @@ async def _compare(effort: Effort, what: str, fill: Callable[[Lab, int], Awaitab
     ]
 
 
-async def _round(small: Lab, large: Lab) -> tuple[Cycle, Cycle]:
-    """The median of each request, of both, in turns."""
-    homes = {lab: await lab.project() for lab in (small, large)}
+async def _round(small: Lab, large: Lab, filled: Mapping[Lab, str | None]) -> tuple[Cycle, Cycle]:
+    """The median of each request, of both, in turns; in the filled projects, or in new ones."""
+    homes = {lab: filled[lab] or await lab.project() for lab in (small, large)}
     cycles: dict[Lab, list[Cycle]] = {small: [], large: []}
     for _ in range(CYCLES):
         for lab, home in homes.items():
             cycles[lab].append(await _cycle(lab, home))
     for lab, home in homes.items():
-        await lab.delete(home)
+        if filled[lab] is None:
+            await lab.delete(home)
     one, other = (
         {name: statistics.median(cycle[name] for cycle in found) for name in found[0]} for found in cycles.values()
     )
@@ -90,6 +92,12 @@ async def _cycle(lab: Lab, home: str) -> Cycle:
     await timed("start a VM", encode("POST", f"{vm}/start", {}), 204)
     await timed("stop a VM", encode("POST", f"{vm}/stop", {}), 204)
     await timed("unlink a VM", encode("DELETE", nio), 204)
+    other = await lab.vm(home, engine="builtin")
+    ends = {"ends": [{"vm_id": one.rpartition("/")[2]} for one in (vm, other)]}
+    took["link two VMs"], made = await lab.connection.answered(encode("POST", f"{home}/links", ends), 201)
+    await timed("unlink two VMs", encode("DELETE", f"{home}/links/{made.json()['link_id']}"), 200)
+    await timed("place a VM", encode("PATCH", f"{home}/topology", {"nodes": [{"vm_id": vm_id, "x": 1}]}), 200)
+    await lab.connection.call("DELETE", other, status=204)
     await timed("delete a VM", encode("DELETE", vm), 204)
     await timed("ask for the version", encode("GET", "/v1/version"), 200)
     return took
@@ -105,6 +113,13 @@ async def _vms(lab: Lab, count: int) -> None:
         if number % VMS_A_PROJECT == 0:
             project = await lab.project()
         await lab.vm(project)
+
+
+async def _one_project(lab: Lab, count: int) -> str:
+    project = await lab.project()
+    for _ in range(count):
+        await lab.vm(project, engine="builtin")
+    return project
 
 
 async def _ports(lab: Lab, count: int) -> None:

@@ -182,9 +182,9 @@ class Lab(ABC):
 
     @asynccontextmanager
     async def vms_held(self, project_id: str) -> AsyncIterator[None]:
-        """Hold the lock of each VM of the project; none is created meanwhile (L-7)."""
+        """Hold the lock of each VM of the project, taken in the order of their ids; none is created meanwhile (L-7)."""
         async with self._gate(project_id), AsyncExitStack() as locks:
-            for vm in self.vms.of(project_id):
+            for vm in sorted(self.vms.of(project_id), key=lambda vm: vm.id):
                 await locks.enter_async_context(vm.lock)
             yield
 

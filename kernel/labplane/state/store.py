@@ -118,9 +118,10 @@ def together() -> Iterator[Together]:
 class Store:
     """Values in JSON that a plugin keeps under its own name, of the lab or of a project, over restarts of the server.
 
-    What is put is on the disk when the call returns. Those of a project are there while it is open, stay when it is
-    closed, and go when it is deleted. In the course of a driver's work on a VM that is being created they are written
-    together with the VM, once it is whole, or not at all.
+    What is put is on the disk when the call returns; what is put in one turn of the event loop is written together, all
+    or nothing. Those of a project are there while it is open, stay when it is closed, and go when it is deleted. In the
+    course of a driver's work on a VM that is being created they are written together with the VM, once it is whole, or
+    not at all.
 
     A write raises LabError when the disk is full, say; nothing has changed then.
     """

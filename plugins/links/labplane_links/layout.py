@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from labplane import Lab, Schema, Store
+from labplane import Lab, NotFound, Schema, Store
 
-Places = Mapping[str, Mapping[str, Any]]
+Place = Mapping[str, Any]
+Places = Mapping[str, Place]
 
-KEY = "places"
-UNPLACED: Mapping[str, Any] = {"x": None, "y": None, "notes": ""}
+TOGETHER = "places"  # the key of all places of a project, before each node had a key of its own
+UNPLACED: Place = {"x": None, "y": None, "notes": ""}
 COORDINATE: Schema = {"type": ["number", "null"], "minimum": -1e9, "maximum": 1e9}
 PLACE: Mapping[str, Schema] = {"x": COORDINATE, "y": COORDINATE, "notes": {"type": "string", "maxLength": 10_000}}
 
@@ -24,18 +25,22 @@ class Layout:
 
     def of(self, project_id: str) -> Places:
         """The places of a project's nodes, by the VM's id."""
-        places: Places = self._store.of(project_id).get(KEY, {})
-        return places
+        places = dict(self._store.of(project_id).items())
+        return {**places.pop(TOGETHER, {}), **places}
 
     async def change(self, project_id: str, changes: Places) -> Places:
         """Take in changes by the VM's id, all or none; the places of these VMs.
 
-        What is known of VMs that are gone is forgotten.
+        Raises NotFound for a VM that was deleted meanwhile.
         """
+        store = self._store.of(project_id)
         async with self._turn:
-            known = self.of(project_id)
-            changed = {vm_id: {**known.get(vm_id, UNPLACED), **change} for vm_id, change in changes.items()}
-            alive = {vm.id for vm in self._lab.vms.of(project_id)}
-            kept = {vm_id: place for vm_id, place in known.items() if vm_id in alive}
-            await self._store.of(project_id).put(KEY, {**kept, **changed})
+            for vm_id in changes:
+                if self._lab.vms.get(vm_id) is None:
+                    raise NotFound(f"The VM {vm_id} was deleted meanwhile.")
+            earlier = store.get(TOGETHER, {})
+            changed = {
+                vm_id: {**store.get(vm_id, earlier.get(vm_id, UNPLACED)), **change} for vm_id, change in changes.items()
+            }
+            await asyncio.gather(*[store.put(vm_id, place, vm_id=vm_id) for vm_id, place in changed.items()])
         return changed

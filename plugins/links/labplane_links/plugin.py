@@ -23,7 +23,7 @@ from labplane import (
 from labplane_links.consoles import Typist
 from labplane_links.drawing import EndOf, link_object, link_text, node_text, topology_text
 from labplane_links.layout import PLACE, UNPLACED, Layout
-from labplane_links.wiring import End, Link, Port, PortNames, links_among
+from labplane_links.wiring import End, Link, Port, PortNames, ends_of, links_between, ports_of_link
 
 LOOPBACK = "127.0.0.1"
 NUMBER: Schema = {"type": "integer", "minimum": 0}
@@ -155,7 +155,7 @@ class Links(Plugin):
         await self._names.learn(self._vms(request.project_id))
         vms = self._vms(request.project_id)
         places = self._layout.of(request.project_id)
-        links = await links_among(vms)
+        links = await links_between(ends_of(vms))
         names = {vm.id: self._names.of(vm) for vm in vms}
         link_ids: dict[str, dict[Port, str]] = {vm.id: {} for vm in vms}
         drawn = []
@@ -184,7 +184,7 @@ class Links(Plugin):
         """K-4."""
         given: Sequence[Mapping[str, Any]] = request.body["ends"]
         vms = [self._vm(request.project_id, end["vm_id"]) for end in given]
-        async with self._locked(request.project_id, vms):
+        async with _locked(vms):
             ports = _ports(list(zip(vms, given, strict=True)), self._names)
             for vm in vms:
                 if "nio_udp" not in vm.driver.nios:
@@ -196,25 +196,16 @@ class Links(Plugin):
                 for nio in nios:
                     self.lab.udp.release(nio["lport"], self.lab.project_owner(request.project_id))
                 raise
-            (made,) = [
-                link
-                for link in await links_among({vm.id: vm for vm in vms}.values())
-                if {(end.vm.id, end.port) for end in link.ends}
-                == {(vm.id, p) for vm, p in zip(vms, ports, strict=True)}
-            ]
+            (made,) = await links_between([End(vm, p, vm.nios[p]) for vm, p in zip(vms, ports, strict=True)])
             ends = _ends(made, {vm.id: self._names.of(vm) for vm in vms})
             return {**link_object(made.id, ends, made.leads_to), "restart": _to_restart(vms)}
 
     async def unlink(self, request: Request) -> Any:
         """K-6."""
-        wanted = request.path["link_id"].lower()
         while True:
-            found = [link for link in await links_among(self._vms(request.project_id)) if link.id == wanted]
-            if not found:
-                raise NotFound(f"There is no link {wanted[:60]} in project {request.project_id}.")
-            ends = found[0].ends
+            ends = (await self._link_of(request.project_id, request.path["link_id"].lower())).ends
             vms = [end.vm for end in ends]
-            async with self._locked(request.project_id, vms):
+            async with _locked(vms):
                 if any(end.vm.nios.get(end.port) is not end.nio for end in ends):
                     continue  # it has changed during the wait
                 await self._unplug(ends)
@@ -238,18 +229,21 @@ class Links(Plugin):
             raise NotFound(f"There is no VM {vm_id[:60]} in project {project_id}.")
         return vm
 
-    @asynccontextmanager
-    async def _locked(self, project_id: str, vms: Iterable[VM]) -> AsyncIterator[None]:
-        """Hold the locks of these VMs, taken in the order in which `Lab.vms_held` takes all. Raises NotFound."""
-        wanted = set(vms)
-        async with AsyncExitStack() as locks:
-            for vm in self.lab.vms.of(project_id):
-                if vm in wanted:
-                    await locks.enter_async_context(vm.lock)
-            for vm in wanted:
-                if vm.gone:
-                    raise NotFound(f"The VM {vm.id} was deleted meanwhile.")
-            yield
+    async def _link_of(self, project_id: str, link_id: str) -> Link:
+        """The link of that id. Raises NotFound."""
+        found = [link for link in await links_between(self._known_ends(project_id, link_id)) if link.id == link_id]
+        if not found:
+            found = [link for link in await links_between(ends_of(self._vms(project_id))) if link.id == link_id]
+        if not found:
+            raise NotFound(f"There is no link {link_id[:60]} in project {project_id}.")
+        return found[0]
+
+    def _known_ends(self, project_id: str, link_id: str) -> list[End]:
+        """What is plugged where both ends of that link were; nothing when they are not known."""
+        ports = [(self.lab.vms.get(vm_id), port) for vm_id, port in ports_of_link(link_id)]
+        its = [(vm, port) for vm, port in ports if vm is not None and vm.listed and vm.project_id == project_id]
+        ends = [End(vm, port, vm.nios[port]) for vm, port in its if port in vm.nios]
+        return ends if len(ends) == 2 else []  # one end alone may be half of another link by now
 
     def _nios(self, project_id: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The two ends of a link, on two UDP ports that the project holds."""
@@ -283,6 +277,17 @@ class Links(Plugin):
             except BaseException:
                 await plug(end.vm, end.port, end.nio)
                 raise
+
+
+@asynccontextmanager
+async def _locked(vms: Iterable[VM]) -> AsyncIterator[None]:
+    """Hold the locks of these VMs, taken in the order in which `Lab.vms_held` takes all. Raises NotFound."""
+    async with AsyncExitStack() as locks:
+        for vm in sorted(set(vms), key=lambda vm: vm.id):
+            await locks.enter_async_context(vm.lock)
+            if vm.gone:
+                raise NotFound(f"The VM {vm.id} was deleted meanwhile.")
+        yield
 
 
 def _ports(ends: Sequence[tuple[VM, Mapping[str, Any]]], all_names: PortNames) -> list[Port]:

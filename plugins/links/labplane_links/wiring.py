@@ -12,8 +12,12 @@ from weakref import WeakKeyDictionary
 from labplane import VM, LabError, resolve_rhost
 
 Port = tuple[int, int]
+Ports = tuple[tuple[str, Port], ...]  # each with the id of its VM
 
 NAMESPACE = UUID("5a5b1f3c-55a5-4b0e-9a43-0b1f5a6c7d10")  # of the ids of links
+KEPT = 16384  # ids of links
+
+_ports_of: dict[str, Ports] = {}
 
 
 class End(NamedTuple):
@@ -39,10 +43,19 @@ class Link(NamedTuple):
         return id_of_link(tuple([(end.vm.id, end.port) for end in self.ends]))
 
 
-@lru_cache(maxsize=16384)
-def id_of_link(ends: tuple[tuple[str, Port], ...]) -> str:
+@lru_cache(maxsize=KEPT)
+def id_of_link(ends: Ports) -> str:
     """The id of the link between these ports, the same whichever of them comes first."""
-    return str(uuid5(NAMESPACE, " ".join([f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in sorted(ends)])))
+    link_id = str(uuid5(NAMESPACE, " ".join([f"{vm_id}/{adapter}/{port}" for vm_id, (adapter, port) in sorted(ends)])))
+    _ports_of[link_id] = ends
+    if len(_ports_of) > KEPT:
+        del _ports_of[next(iter(_ports_of))]
+    return link_id
+
+
+def ports_of_link(link_id: str) -> Ports:
+    """The ports between which the link of that id is, if there is one; () when its id was not asked for lately."""
+    return _ports_of.get(link_id, ())
 
 
 def port_names(vm: VM) -> dict[Port, str]:
@@ -71,12 +84,16 @@ class PortNames:
                 await asyncio.sleep(0)
 
 
-async def links_among(vms: Iterable[VM]) -> list[Link]:
-    """The links of these VMs, in the order of their first ends.
+def ends_of(vms: Iterable[VM]) -> list[End]:
+    """What is plugged into these VMs, by their ports."""
+    return [End(vm, port, nio) for vm in vms for port, nio in sorted(vm.nios.items())]
+
+
+async def links_between(ends: Sequence[End]) -> list[Link]:
+    """The links that have these ends, in the order of their first ones.
 
     Two UDP ends are one link when each names the other: its port, and this host.
     """
-    ends = [End(vm, port, nio) for vm in vms for port, nio in sorted(vm.nios.items())]
     here = {host for host in {end.nio["rhost"] for end in ends if "rhost" in end.nio} if await _is_here(host)}
     by_lport = {end.nio["lport"]: end for end in ends if end.nio.get("rhost") in here}
     return list(_pairs(ends, by_lport))
