@@ -1,5 +1,6 @@
 """What is asked of a link or of a node costs as much in a large lab as in a small one."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from inprocess import Served, offering, own, serving
-from labplane import VM, Driver
+from labplane import VM, Driver, Store
 from labplane_links import wiring
 from support import free_range
 
@@ -116,3 +117,15 @@ def test_as_many_rows_are_written_for_a_port_of_a_vm_that_has_many(
         written.clear()
         assert served.http.delete(f"{vm}/adapters/0/ports/{port}/nio").status_code == 204
         assert sum(written) <= sum(each[0])
+
+
+def test_places_that_were_kept_all_together_are_kept(served: Served) -> None:
+    """As labplane did before each had a value of its own."""
+    project = served.project()
+    one, other = (id_of(served.vm(project, "wide")) for _ in range(2))
+    store = Store(served.lab.values, "links", id_of(project))
+    places = {vm_id: {"x": 1, "y": number, "notes": "old"} for number, vm_id in enumerate((one, other))}
+    asyncio.run_coroutine_threadsafe(store.put("places", places), served.loop).result(20)
+    assert served.http.patch(f"{project}/topology", json={"nodes": [{"vm_id": other, "x": 7}]}).status_code == 200
+    nodes = served.http.get(f"{project}/topology").json()["nodes"]
+    assert [(node["x"], node["y"], node["notes"]) for node in nodes] == [(1, 0, "old"), (7, 1, "old")]
