@@ -18,7 +18,7 @@ import pytest
 import labplane_keeper
 from children import SH, alive, gone
 from keepers import Talk, connected, kept
-from labplane.keeper import starting
+from labplane.keeper import connection, starting
 from labplane_keeper.groups import OWN
 from labplane_keeper.visiting import end_all
 
@@ -28,6 +28,12 @@ LABPLANE = str(Path(sys.executable).parent / "labplane")
 Test = Callable[[Talk], Awaitable[None]]
 EATS = f"{sys.executable} -IS -c 'b = bytearray(50 * 1024 * 1024); print(len(b)); input()'"
 GREEDY = f"echo child $(setsid {SH} -c 'echo $$; exec >&-; sleep 1000; sleep 1000' &); {EATS}; echo survived"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patience() -> None:
+    """A keeper that is started anew beside other work takes ten times as long here as on the host, and more."""
+    connection.ANSWERS_WITHIN = 180.0
 
 
 def delegated(name: str) -> Path:
